@@ -1,0 +1,1 @@
+"""Where each byte of one GPU goes, and whether it fits."""

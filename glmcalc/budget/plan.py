@@ -1,0 +1,190 @@
+"""The budget of one GPU: weights, what runs beside them, the pool that is left, and the verdict on it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from glmcalc.budget import kv, runtime, weights
+from glmcalc.budget.result import Component, KvCache, Plan
+from glmcalc.budget.verdict import judge
+from glmcalc.facts.engines import rule
+from glmcalc.facts.quantity import Band, combine
+from glmcalc.model.deployment import Deployment
+from glmcalc.model.resolved import Resolved, resolve
+
+
+def plan(deployment: Deployment) -> Plan:
+    """Budget ``deployment`` on one of its GPUs and say whether it fits.
+
+    Args:
+        deployment: flags under vLLM's names; None stands for the engine's default.
+
+    Returns:
+        Components, KV cache and verdict; ``to_dict()`` is what ``glmcalc budget --json`` prints.
+
+    Raises:
+        InputError: a value that neither the model nor the engine takes.
+
+    >>> from glmcalc import Deployment
+    >>> plan(Deployment(gpu="h200_sxm", gpus=8, tensor_parallel_size=8, max_model_len=131000, max_num_seqs=64,
+    ...                 kv_cache_dtype="fp8")).verdict.status
+    'fits'
+    """
+    resolved = resolve(deployment)
+    stages = _stages(resolved)
+    memory = _memory(resolved)
+    terms = _terms(resolved)
+    pools = _pools(resolved, stages, memory, terms)
+    binding = min(range(len(stages)), key=lambda i: (pools[i].likely // stages[i].block_bytes, -stages[i].block_bytes))
+    cache = _cache(resolved, stages, pools, binding)
+    components = _components(resolved, stages[binding], terms, pools[binding], cache)
+    requested = math.ceil(memory.likely * resolved.gpu_memory_utilization) if memory else None
+    verdict = judge(resolved, components, cache, memory)
+    return Plan(resolved, tuple(components), cache, memory, requested, verdict)
+
+
+@dataclass(frozen=True)
+class _Stage:
+    """One pipeline stage: its weights (the release may leave a range open) and its block."""
+
+    main: Band
+    mtp: int
+    block_bytes: int
+    block_bytes_low: int
+
+
+def _stages(r: Resolved) -> list[_Stage]:
+    ruling = rule("indexer_caches", r.version)
+    every = ruling.value == "every_layer"
+    split = weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp, all_indexers=every and r.checkpoint.geometry.sparse)
+    loaded = weights.weights_by_stage(r.checkpoint, split)
+    least = loaded
+    if ruling.other is not None:
+        least = weights.weights_by_stage(r.checkpoint, weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp))
+    stages = []
+    for index, layers in enumerate(weights.stage_layers(r.checkpoint.geometry.num_hidden_layers, r.pp)):
+        last = index == r.pp - 1
+        main = loaded[index].main
+        band = Band(least[index].main, main, main + loaded[index].repeated_if_sequence_parallel)
+        owners_only = ruling.other is not None or not every
+        stages.append(_Stage(
+            band, loaded[index].mtp, _block_bytes(r, layers, last, every), _block_bytes(r, layers, last, not owners_only),
+        ))  # fmt: skip
+    return stages
+
+
+def _block_bytes(r: Resolved, layers: range, last: bool, every: bool) -> int:
+    g = r.checkpoint.geometry
+    count = kv.cache_layers(g, layers, r.mtp, last, every)
+    record = kv.mla_record_bytes(r.record, g.kv_lora_rank, g.qk_rope_head_dim)
+    return kv.bytes_per_block(record, count.mla, kv.indexer_record_bytes(g.index_head_dim), count.indexer, r.block_size)
+
+
+def _memory(r: Resolved) -> Band | None:
+    return Band(r.memory.low_bytes, r.memory.bytes, r.memory.high_bytes) if r.memory else None
+
+
+def _terms(r: Resolved) -> list[Component]:
+    """What stands inside utilization beside weights and pool, in the order in which the engine comes to it."""
+    printed = r.asked.weights_bytes is not None
+    if r.version.fork:
+        term = runtime.term("fork_overhead_printed" if printed else "fork_overhead_predicted")
+        note = "forked engine: measured range of all that is not weights or KV, not derived"
+        return [Component("fork_overhead", "Fork's overhead", term.band, True, term.kind, term.source, note)]
+    terms = []
+    if not printed:
+        load = runtime.term("load_extras")
+        terms.append(Component("load_extras", "Load extras", load.band, True, load.kind, load.source, "rope tables, top-k buffers, repacks"))
+    size = runtime.workspace_bytes(r)
+    share = runtime.term("workspace_share")
+    if printed and runtime.workspace_in_printed_weights(r):
+        band, note = Band(0, 0, size // 2), "reserved while loading: already in the printed weights"
+    else:
+        band, note = Band.exact(size).scaled(share.low, share.high), "shared workspace of the sparse kernels"
+    terms.append(Component("workspaces", "Workspaces", band, True, "estimated", runtime.workspaces.SOURCE, note))
+    source = runtime.term("activation_per_token").source
+    terms.append(Component("activation_peak", "Activation peak", runtime.activation_peak(r), True, "estimated", source, "larger of forward and sampler pass"))
+    if r.mtp:
+        drafter = runtime.term("mtp_runtime")
+        terms.append(Component("mtp_runtime", "MTP run time", drafter.band, True, drafter.kind, drafter.source, "the drafter's buffers"))
+    else:
+        terms.append(Component("mtp_runtime", "MTP run time", Band.exact(0), True, "exact", "no MTP"))
+    driver = runtime.term("non_torch_many" if r.tp > 1 else "non_torch_one")
+    terms.append(Component("non_torch", "Driver, after baseline", driver.band, True, driver.kind, driver.source, "grows while loading and profiling"))
+    graphs, each = runtime.cuda_graphs(r), runtime.term("graph_each")
+    basis = "exact" if graphs == Band.exact(0) else each.kind
+    terms.append(Component("cuda_graphs", "CUDA graphs", graphs, True, basis, each.source, "the engine's estimate"))
+    return terms
+
+
+def _weights_band(r: Resolved, stage: _Stage) -> Band:
+    if r.asked.weights_bytes is not None:
+        return Band.exact(r.asked.weights_bytes)
+    return stage.main.plus(Band.exact(stage.mtp))
+
+
+def _pools(r: Resolved, stages: list[_Stage], memory: Band | None, terms: list[Component]) -> list[Band]:
+    """The pool of each stage: bytes per rank, with its band."""
+    if r.asked.available_kv_bytes is not None:
+        return [Band.exact(r.asked.available_kv_bytes)] * len(stages)
+    if r.asked.kv_cache_memory_bytes is not None:
+        return [Band.exact(r.asked.kv_cache_memory_bytes)] * len(stages)
+    if memory is None:
+        return [Band.exact(0)] * len(stages)
+    least = round(runtime.term("least_half_width").likely)
+    wider = 1.0 if r.version.certain or r.version.fork else 1.25
+    pools = []
+    for stage in stages:
+        parts = [component.band for component in terms] + [_weights_band(r, stage)]
+        used = combine(parts, least)
+        below, above = round((used.high - used.likely) * wider), round((used.likely - used.low) * wider)
+        low, likely, high = (math.ceil(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high))
+        pools.append(Band(low - used.likely - below, likely - used.likely, high - used.likely + above))
+    return pools
+
+
+def _cache(r: Resolved, stages: list[_Stage], pools: list[Band], binding: int) -> KvCache:
+    def planned(end: str, blocks: str = "block_bytes") -> kv.Pool:
+        rows = [kv.Stage(getattr(stage, blocks), getattr(pool, end)) for stage, pool in zip(stages, pools)]
+        old = rule("printed_tokens", r.version).value == "blocks"
+        return kv.plan_pool(rows, r.max_model_len, r.dcp, r.block_size, r.asked.num_gpu_blocks_override, r.auto_fit, old)
+
+    largest = max(stages, key=lambda stage: stage.block_bytes)
+    per_token = _per_token(largest.block_bytes, r.block_size * r.dcp)
+    low = _per_token(largest.block_bytes_low, r.block_size * r.dcp)
+    return KvCache(
+        r.record, r.block_size, largest.block_bytes, per_token, low if low != per_token else None, pools[binding],
+        planned("likely"), planned("low"), planned("high", "block_bytes_low"),
+    )  # fmt: skip
+
+
+def _per_token(block_bytes: int, tokens: int) -> int | float:
+    whole, rest = divmod(block_bytes, tokens)
+    return block_bytes / tokens if rest else whole
+
+
+def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, cache: KvCache) -> list[Component]:
+    printed = r.asked.weights_bytes is not None
+    main = Band.exact(r.asked.weights_bytes or 0) if printed else stage.main
+    basis = "measured" if printed else ("exact" if main.low == main.high else "estimated")
+    draft = "in the printed weights" if printed else None
+    rows = [
+        Component("weights", "Weights", main, True, basis, "as printed by the log" if printed else weights.SOURCE),
+        Component("mtp_layer", "MTP layer", Band.exact(0 if printed else stage.mtp), True, "exact", weights.SOURCE, draft),
+        *terms,
+    ]
+    shown = Band(max(pool.low, 0), max(pool.likely, 0), max(pool.high, 0))
+    if r.asked.num_gpu_blocks_override is not None:
+        shown = Band.exact(r.asked.num_gpu_blocks_override * cache.bytes_per_block)
+    given = r.asked.available_kv_bytes is not None or r.asked.kv_cache_memory_bytes is not None
+    rows.append(Component("kv_pool", "KV pool", shown, True, "measured" if given else "estimated", "what remains"))
+    concurrency = int(cache.pool.max_concurrency or 0)
+    transient = runtime.unprofiled_transients(r, concurrency)
+    context = runtime.term("context_nccl" if r.gpus > 1 else "context_one")
+    rows += [
+        Component("late_buffers", "Late buffers", runtime.late_buffers(r), False, "estimated", runtime.workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
+        Component("unprofiled_transients", "Unprofiled peak", transient, False, "estimated", runtime.term("unprofiled_other").source, "decode logits, kernels' scratch, allocator growth"),
+        Component("context_nccl", "Context, NCCL", context.band, False, context.kind, context.source, "taken before the engine's baseline"),
+    ]  # fmt: skip
+    return rows

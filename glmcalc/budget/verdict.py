@@ -1,0 +1,224 @@
+"""From components and pool to a verdict: where it dies, the reason with its numbers, what settles it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from glmcalc.budget.kv import estimated_max_model_len
+from glmcalc.budget.result import Component, KvCache, Verdict
+from glmcalc.facts.quantity import Band, engine_gib, gib
+from glmcalc.model.resolved import Resolved
+
+POOL_LINE = "Available KV cache memory"
+WEIGHTS_LINE = "Model loading took"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One point at which the engine may die: how far it is from it, in bytes (negative: it dies), with a band."""
+
+    stage: str
+    margin: Band
+    reason: str
+    advice: str
+    settle: str
+    engine_message: str | None = None
+
+
+def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band | None) -> Verdict:
+    """The verdict: the pessimistic end decides "fits", the optimistic end "does not fit"; between them it is marginal."""
+    if r.refusals:
+        return Verdict("unsupported", None, f"{_sentence(r.refusals[0])}", _instead(r), engine_message=None)
+    given = r.asked.available_kv_bytes is not None
+    if memory is None and not given:
+        return Verdict("unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log.")
+    checks = [_pool_check(r, cache)]
+    if memory is not None and not given:
+        parts = {component.name: component.band for component in components}
+        checks = [*_load_checks(r, parts, memory), *checks, *_late_checks(r, parts, memory)]
+    for check in checks:
+        if check.margin.high < 0:
+            return Verdict("does_not_fit", check.stage, check.reason, check.advice, engine_message=check.engine_message)
+    for check in checks:
+        if check.margin.low < 0:
+            message = check.engine_message if check.margin.likely < 0 else None
+            return Verdict("marginal", check.stage, check.reason, check.advice, _watch(r), check.settle, message)
+    if r.uncertain:
+        settle = f"start once and paste the line `{POOL_LINE}`"
+        reason = f"{_capacity(r, cache)} But {_lower(r.uncertain[0])}: no better than marginal."
+        return Verdict("marginal", None, reason, f"Start once and paste the line `{POOL_LINE}`.", _watch(r), settle)
+    return Verdict("fits", None, _capacity(r, cache), _next_step(r), _watch(r))
+
+
+def _load_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Check]:
+    """What must fit before there is a pool: the requested share, the weights, the profile run."""
+    context = parts["context_nccl"]
+    free = Band(memory.low - context.high, memory.likely - context.likely, memory.high - context.low)
+    requested = math.ceil(memory.likely * r.gpu_memory_utilization)
+    share = Band(
+        free.low - math.ceil(memory.low * r.gpu_memory_utilization),
+        free.likely - requested,
+        free.high - math.ceil(memory.high * r.gpu_memory_utilization),
+    )
+    loaded = parts["weights"].plus(parts["mtp_layer"]).plus(parts.get("load_extras", Band.exact(0)))
+    running = loaded.plus(parts.get("fork_overhead", Band.exact(0)))
+    for name in ("workspaces", "activation_peak", "mtp_runtime", "non_torch"):
+        running = running.plus(parts.get(name, Band.exact(0)))
+    utilization = f"{r.gpu_memory_utilization:g}"
+    free_text, total_text = engine_gib(free.likely), engine_gib(memory.likely)
+    device = "cuda:0"
+    return [
+        Check(
+            "startup_free_memory", Band(*sorted((share.low, share.likely, share.high))),
+            f"Utilization {utilization} asks for {gib(requested)} GiB of each GPU, and about {free_text} of {total_text} GiB "
+            "is free once the CUDA context and NCCL are there.",
+            f"Lower --gpu-memory-utilization to {max(math.floor(100 * free.low / memory.likely) / 100, 0.01):g}.",
+            "the free memory that nvidia-smi shows before the start",
+            f"Free memory on device {device} ({free_text}/{total_text} GiB) on startup is less than desired GPU memory "
+            f"utilization ({utilization}, {engine_gib(requested)} GiB). Decrease GPU memory utilization or reduce GPU memory "
+            "used by other processes.",
+        ),
+        Check(
+            "weights_load", _minus(free, loaded),
+            f"The weights take {gib(loaded.likely)} GiB on each GPU ({_band(loaded)}), and {free_text} GiB of "
+            f"{total_text} is free: they do not load. No KV flag helps.",
+            "Take more GPUs or a smaller checkpoint.",
+            f"the line `{WEIGHTS_LINE}`",
+            "torch.OutOfMemoryError: CUDA out of memory (while loading weights)",
+        ),
+        Check(
+            "profile_run_activation", _minus(free, running),
+            f"Weights and the profile run take {gib(running.likely)} GiB on each GPU ({_band(running)}), and {free_text} GiB "
+            "is free.",
+            "Lower --max-num-batched-tokens and --max-num-seqs.",
+            f"the line `{POOL_LINE}`",
+            "torch.OutOfMemoryError: CUDA out of memory (in profile_run)",
+        ),
+    ]  # fmt: skip
+
+
+def _pool_check(r: Resolved, cache: KvCache) -> Check:
+    pools = (cache.low, cache.pool, cache.high)
+    block = cache.bytes_per_block
+    needs = (pools[1].blocks_per_request + 1) * block
+    ends = [end if pool.fits else -1 for pool, end in zip(pools, (0, 0, 0))]
+    margin = Band(*sorted(ends))
+    pool = cache.pool
+    stage = pool.stage_key or cache.low.stage_key or "startup_kv_too_small"
+    if cache.high.fits and not cache.pool.fits:
+        stage = pool.stage_key or stage
+    available = f"{gib(max(cache.available.likely, 0))} GiB"
+    if r.auto_fit:
+        reason = f"Auto-fit finds no length that the pool of {available} per GPU ({_band(cache.available)}) holds."
+    elif stage == "startup_no_kv_blocks" and cache.available.likely <= block:
+        reason = (
+            f"Nothing is left for the KV cache: what remains of utilization {r.gpu_memory_utilization:g} is "
+            f"{gib(cache.available.likely)} GiB per GPU ({_band(cache.available)})."
+        )
+    else:
+        short = needs - cache.available.likely
+        tail = f" Short by {gib(short)} GiB." if short > 0 else ""
+        reason = (
+            f"One request of {pool.max_model_len:,} tokens needs {gib(cache.needed_bytes)} GiB of KV per GPU; the pool is "
+            f"{available} ({_band(cache.available)}).{tail}"
+        )
+    safe = estimated_max_model_len(cache.available.low, block, r.dcp, r.block_size)
+    advice = f"Set --max-model-len {safe} to fit for sure." if safe > 0 else "Raise --gpu-memory-utilization or shrink the weights."
+    return Check(stage, margin, reason, advice, f"the line `{POOL_LINE}`", pool.message)
+
+
+def _late_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Check]:
+    """What comes after the pool is fixed: graphs and builders, then the peaks of serving."""
+    inside = math.ceil(memory.likely * r.gpu_memory_utilization)
+    if r.asked.kv_cache_memory_bytes is not None or r.asked.num_gpu_blocks_override is not None:
+        skip = ("late_buffers", "unprofiled_transients", "context_nccl")
+        inside = sum(band.likely for name, band in parts.items() if name not in skip)
+    context, late, peak = parts["context_nccl"], parts["late_buffers"], parts["unprofiled_transients"]
+    slack = memory.likely - inside
+    # The profile's activation peak is free again while graphs are captured and builders allocate.
+    reusable = parts.get("activation_peak", Band.exact(0)).low
+    capture = Band(
+        slack - context.high - late.high + reusable,
+        slack - context.likely - late.likely + reusable,
+        slack - context.low - late.low + reusable,
+    )
+    serving = Band(
+        slack - context.high - late.likely - peak.high,
+        slack - context.likely - late.likely - peak.likely,
+        slack - context.low - late.low - peak.low,
+    )
+    lower = math.floor(100 * (r.gpu_memory_utilization + min(serving.low, 0) / memory.likely)) / 100
+    advice = f"Lower --gpu-memory-utilization to {max(lower, 0.01):g}: what dies here lies outside the pool."
+    line = f"Beyond the utilization line {gib(slack)} GiB is left on each GPU"
+    return [
+        Check(
+            "cuda_graph_capture", capture,
+            f"{line}; context and NCCL take {gib(context.likely)}, and graphs and late buffers {gib(late.likely)} GiB "
+            f"({_band(late)}).",
+            advice, "the line `CUDA graph pool memory`", "torch.OutOfMemoryError: CUDA out of memory (while capturing CUDA graphs)",
+        ),
+        Check(
+            "runtime_workspace" if peak.likely > 4 * peak.low and r.record == "fp8_ds_mla" and not r.version.release >= (0, 33, 0)
+            else "runtime_activation",
+            serving,
+            f"{line}; context, NCCL and late buffers take {gib(context.likely + late.likely)}, and peaks that no profile covers "
+            f"{gib(peak.likely)} GiB ({_band(peak)}): it starts, and may die under load.",
+            advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
+        ),
+    ]  # fmt: skip
+
+
+def _capacity(r: Resolved, cache: KvCache) -> str:
+    pool, low, high = cache.pool, cache.low, cache.high
+    at_once = f"{pool.max_concurrency:.1f}"
+    spread = f" ({low.max_concurrency or 0:.1f} to {high.max_concurrency or 0:.1f})"
+    band = f" ({_band(cache.available)})"
+    if cache.available.low == cache.available.high:
+        spread = band = ""
+    return (
+        f"{at_once} requests of {pool.max_model_len:,} tokens at once{spread}: the KV pool is "
+        f"{gib(cache.available.likely)} GiB per GPU{band}."
+    )
+
+
+def _next_step(r: Resolved) -> str:
+    if r.asked.available_kv_bytes is not None:
+        return "The pool is as printed: this is the engine's own planning."
+    return f"Run the command; then paste its log line `{POOL_LINE}`: it replaces the band."
+
+
+def _watch(r: Resolved) -> str | None:
+    for warning in r.warnings:
+        if "multiple of" in warning or "loss of quality" in warning:
+            return warning
+    return None
+
+
+def _instead(r: Resolved) -> str:
+    first = r.refusals[0]
+    if "--kv-cache-dtype fp8" in first:
+        return "Use --kv-cache-dtype fp8, or --decode-context-parallel-size 1. No budget holds for a combination that cannot run."
+    if "32 heads" in first:
+        return "Use a larger --tensor-parallel-size, or --decode-context-parallel-size 1."
+    if "record" in first or "KV has no kernel" in first:
+        return "Use --kv-cache-dtype fp8."
+    if "block_size" in first:
+        return "Use --block-size 64."
+    return "Take a Hopper or Blackwell GPU, or another engine."
+
+
+def _minus(free: Band, used: Band) -> Band:
+    return Band(free.low - used.high, free.likely - used.likely, free.high - used.low)
+
+
+def _band(band: Band) -> str:
+    return f"{gib(max(band.low, 0) if band.high >= 0 else band.low)} to {gib(band.high)}"
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+
+
+def _lower(text: str) -> str:
+    return text.rstrip(".")

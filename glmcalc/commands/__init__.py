@@ -1,0 +1,1 @@
+"""Reading launch commands as people write them."""

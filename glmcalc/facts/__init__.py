@@ -1,0 +1,1 @@
+"""What is known, each fact with where it comes from."""

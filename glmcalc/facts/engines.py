@@ -1,0 +1,112 @@
+"""What differs between releases of the engine, and which release a version string means."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import load_json, nearest
+
+ENGINES = ("vllm", "sglang", "llama.cpp")
+NEWEST = "0.33.0"
+_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(.*)", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class EngineVersion:
+    """A version of vLLM as far as its rules are known.
+
+    Attributes:
+        text: as given.
+        release: the numbers compared, ``(0, 33, 0)``.
+        certain: a release between the oldest and the newest whose rules were read; otherwise the nearest rules are
+            used, bands are wider and no verdict is better than marginal.
+        note: why it is not certain.
+        fork: not built from the engine's own sources, whose memory terms do not hold.
+    """
+
+    text: str
+    release: tuple[int, int, int]
+    certain: bool
+    note: str | None
+    fork: bool = False
+
+
+@dataclass(frozen=True)
+class Ruling:
+    """The value of a rule for one version; ``other`` is the second possibility where the release of the change is open."""
+
+    value: Any
+    other: Any
+    source: str
+    meaning: str
+
+
+def parse_version(text: str) -> EngineVersion:
+    """Read a version string: ``0.33.0``, ``v0.23.1rc1.dev1201+gd08eebad1``, ``0.26.0-fork``.
+
+    Raises:
+        InputError: no release number in it.
+    """
+    match = _RELEASE.fullmatch(text.strip()) if len(text) <= 200 else None
+    if match is None:
+        raise InputError("engine_version", text, f"a vLLM release such as {NEWEST}")
+    release = (int(match[1]), int(match[2]), int(match[3] or 0))
+    facts = load_json("engine_versions.json")
+    tail = match[4].strip()
+    note = None
+    fork = "fork" in tail.lower() or bool(re.search(r"\+(?!g[0-9a-f]{6,}\b|cu\d+\b)[a-z]", tail.lower()))
+    if tail and not re.fullmatch(r"\.?post\d+|\+cu\d+|-cu\d+", tail):
+        note = f"{text} is a development build or a fork; the rules of the nearest release are used"
+    elif release > _numbers(facts["newest_known"]):
+        note = f"{text} is newer than {facts['newest_known']}, the newest release whose rules are known; its rules are used"
+    elif release < _numbers(facts["oldest_known"]):
+        note = f"{text} is older than {facts['oldest_known']}, the oldest release whose rules are known; its rules are used"
+    return EngineVersion(text, release, note is None, note, fork)
+
+
+def check_engine(name: str) -> str:
+    """The engine's name as known here.
+
+    Raises:
+        InputError: an unknown engine, or one that is known but not modelled yet.
+    """
+    lowered = name.lower()
+    if lowered not in ENGINES:
+        close = nearest(lowered, ENGINES)
+        raise InputError("engine", name, "vllm" + (f" (did you mean {close}?)" if close and close != "vllm" else ""))
+    if lowered != "vllm":
+        raise InputError(
+            "engine", name, "vllm",
+            f"engine {lowered} is not modelled yet; only vllm is, and budgeting one as the other would be wrong.",
+        )  # fmt: skip
+    return lowered
+
+
+def rule(name: str, version: EngineVersion) -> Ruling:
+    """The rule ``name`` of ``data/engine_versions.json`` as it stands in ``version``."""
+    row = _rules()[name]
+    value, other = row["old"], None
+    if version.release >= _numbers(row["since"]):
+        value = row["new"]
+    elif version.release > _numbers(row["until"]):
+        other = row["new"]
+    return Ruling(value, other, row["source"], row["meaning"])
+
+
+@lru_cache(maxsize=1)
+def _rules() -> dict[str, dict[str, Any]]:
+    rows: list[dict[str, Any]] = load_json("engine_versions.json")["rules"]
+    for row in rows:
+        for field in ("source", "date", "kind"):
+            if not row.get(field):
+                raise InputError(field, row.get(field), "present", f"engine_versions.json: rule {row.get('id')} has no {field}.")
+    return {row["id"]: row for row in rows}
+
+
+def _numbers(text: str) -> tuple[int, int, int]:
+    major, minor, patch = text.split(".")
+    return int(major), int(minor), int(patch)

@@ -1,0 +1,58 @@
+"""Reading ``data/``: the same from a checkout, a wheel and a single-file archive."""
+
+from __future__ import annotations
+
+import json
+import os
+from functools import lru_cache
+from typing import Any, Iterable, cast
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def read_text(name: str) -> str:
+    """Text of ``data/<name>``.
+
+    Goes through the module's loader, because inside a zip there is no file to open.
+
+    Raises:
+        FileNotFoundError: no such file, in the package or beside it.
+    """
+    parts = name.split("/")
+    loader = cast(Any, globals()["__spec__"].loader)
+    for root in (_PACKAGE, os.path.dirname(_PACKAGE)):
+        try:
+            return cast(bytes, loader.get_data(os.path.join(root, "data", *parts))).decode("utf-8")
+        except OSError:
+            continue
+    raise FileNotFoundError(f"data/{name}")
+
+
+@lru_cache(maxsize=None)
+def load_json(name: str) -> Any:
+    """``data/<name>`` as JSON. Shared between callers: do not change what it returns."""
+    return json.loads(read_text(name))
+
+
+@lru_cache(maxsize=None)
+def load_jsonl(name: str) -> list[dict[str, Any]]:
+    """``data/<name>``, one JSON object a line."""
+    return [json.loads(line) for line in read_text(name).splitlines() if line.strip()]
+
+
+@lru_cache(maxsize=None)
+def load_csv(name: str) -> list[dict[str, str]]:
+    """``data/<name>`` as rows of text; an empty cell is the empty string and means unknown."""
+    import csv
+
+    return list(csv.DictReader(read_text(name).splitlines()))
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """The closest of ``names`` to a mistyped ``name``, or None when none is close."""
+    import difflib
+
+    options = list(names)
+    lowered = {option.lower(): option for option in options}
+    found = difflib.get_close_matches(name.lower(), list(lowered), n=1, cutoff=0.6)
+    return lowered[found[0]] if found else None

@@ -1,0 +1,1 @@
+"""The model's geometry, its checkpoints, and one deployment of it."""

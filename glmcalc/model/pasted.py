@@ -1,0 +1,51 @@
+"""From a pasted command to the settings of a deployment; refuses what it could only guess."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glmcalc.commands import ParsedCommand, read_command
+from glmcalc.facts.engines import check_engine
+from glmcalc.facts.errors import InputError
+
+
+def read_pasted(text: str) -> ParsedCommand:
+    """Read a pasted vLLM command that is to be budgeted.
+
+    Raises:
+        InputError: no launch command, another engine, no model, a setting left to a variable, or a flag that is none of
+            vLLM's.
+    """
+    parsed = read_command(text)
+    if parsed.engine is not None:
+        check_engine(parsed.engine)
+    for flag in parsed.unknown:
+        name, close = (flag, None) if isinstance(flag, str) else (flag["flag"], flag.get("nearest"))
+        hint = f" (did you mean {close}?)" if close else ""
+        raise InputError(name, name, f"a flag of vllm serve{hint}", f"{name} is not a flag of vllm serve{hint}.")
+    if parsed.unresolved:
+        names = ", ".join(parsed.unresolved)
+        raise InputError(
+            parsed.unresolved[0], "a variable", "a value in the text",
+            f"The command leaves {names} to variables that the text does not set; give them as options.",
+        )  # fmt: skip
+    if "model" not in parsed.settings:
+        raise InputError("model", None, "named in the command", "The command names no model.")
+    return parsed
+
+
+def settings_from_text(text: str) -> dict[str, Any]:
+    """The settings that :class:`Deployment` takes, out of a pasted command."""
+    return settings_of(read_pasted(text))
+
+
+def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
+    """The settings that :class:`Deployment` takes, out of a command that was read.
+
+    What has no effect on memory stays out; an environment variable that has goes in under the setting's name.
+    """
+    settings = {name: value for name, value in parsed.settings.items() if name != "enable_prefix_caching"}
+    estimate = parsed.environment.get("VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS")
+    if estimate is not None:
+        settings["estimate_cudagraphs"] = str(estimate).strip().lower() not in ("0", "false", "")
+    return settings

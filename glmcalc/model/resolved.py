@@ -1,0 +1,226 @@
+"""A deployment with every default filled in, as the engine would fill them in, and every refusal collected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from glmcalc.facts.engines import EngineVersion, check_engine, parse_version, rule
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.hardware import Device, Memory, device
+from glmcalc.facts.quantity import GIB
+from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
+from glmcalc.model.deployment import AUTO_LENGTHS, Deployment
+from glmcalc.model.records import device_refusals, parallel_refusals, resolve_record
+
+DEFAULTS_SOURCE = "https://github.com/vllm-project/vllm (0.33.0: engine/arg_utils.py, config/cache.py)"
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What the engine would run with. Sizes as in :class:`Deployment`, none of them None.
+
+    Attributes:
+        uncertain: why the verdict can be marginal at best (a fork, an unmodelled flag, AMD), else None.
+        refusals: what the engine refuses, or has no kernel for.
+        filled: names of settings that were defaults.
+    """
+
+    asked: Deployment
+    version: EngineVersion
+    checkpoint: Checkpoint
+    device: Device
+    memory: Memory | None
+    gpus: int
+    tp: int
+    pp: int
+    dp: int
+    dcp: int
+    ep: bool
+    max_model_len: int
+    auto_fit: bool
+    max_num_seqs: int
+    max_num_batched_tokens: int
+    gpu_memory_utilization: float
+    record: str
+    block_size: int
+    mtp: bool
+    num_speculative_tokens: int
+    refusals: tuple[str, ...]
+    warnings: tuple[str, ...]
+    uncertain: tuple[str, ...]
+    filled: tuple[str, ...]
+
+
+def resolve(asked: Deployment) -> Resolved:
+    """Fill in the engine's defaults and check what it checks.
+
+    Raises:
+        InputError: a value outside what the model and the engine take.
+    """
+    check_engine(asked.engine)
+    version = parse_version(asked.engine_version)
+    checkpoint = load_checkpoint(asked.model, asked.quantization)
+    chip = _device(asked)
+    warnings = [version.note] if version.note else []
+    uncertain = [version.note] if version.note else []
+    tp, pp, dp, gpus = _parallel(asked, warnings)
+    dcp = asked.decode_context_parallel_size or 1
+    geometry = checkpoint.geometry
+    _check_parallel(asked, geometry.num_attention_heads, tp, dcp)
+    length, auto_fit = _length(asked, geometry.max_position_embeddings)
+    seqs, tokens = _batch(asked, chip)
+    utilization = _utilization(asked, version, warnings)
+    record, refusals = resolve_record(asked.kv_cache_dtype, geometry, chip)
+    block_size = asked.block_size or 64
+    refusals = device_refusals(geometry, checkpoint.recipe.fmt, chip) + refusals
+    refusals += parallel_refusals(geometry, record, chip, tp, dcp, block_size)
+    mtp, depth = _speculation(asked, geometry.num_nextn_predict_layers, warnings, uncertain)
+    _device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
+    _length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
+    return Resolved(
+        asked, version, checkpoint, chip, chip.memory(), gpus, tp, pp, dp, dcp, asked.enable_expert_parallel, length,
+        auto_fit, seqs, tokens, utilization, record, block_size, mtp, depth, tuple(refusals), tuple(warnings),
+        tuple(uncertain), _filled(asked),
+    )  # fmt: skip
+
+
+def _device(asked: Deployment) -> Device:
+    if asked.gpu is None:
+        raise InputError("gpu", None, "an id of data/hardware.csv, such as h200_sxm", "gpu is missing: say which, such as --gpu h200_sxm.")
+    return device(asked.gpu)
+
+
+def _parallel(asked: Deployment, warnings: list[str]) -> tuple[int, int, int, int]:
+    if asked.prefill_context_parallel_size not in (None, 1):
+        raise InputError("prefill_context_parallel_size", asked.prefill_context_parallel_size, "1: larger sizes are not modelled")
+    sizes = (asked.tensor_parallel_size, asked.pipeline_parallel_size, asked.data_parallel_size)
+    tp, pp, dp = (size or 1 for size in sizes)
+    if asked.gpus is not None and all(size is None for size in sizes):
+        tp = asked.gpus
+        if tp > 1:
+            warnings.append(f"No parallel size is given: tensor_parallel_size is set to the number of GPUs, {tp}.")
+    needed = tp * pp * dp
+    gpus = asked.gpus or needed
+    if gpus < needed:
+        raise InputError("gpus", gpus, f"at least {needed}: the parallel sizes need tp {tp} x pp {pp} x dp {dp}")
+    if gpus > needed:
+        warnings.append(f"{gpus - needed} of {gpus} GPUs stay idle: the parallel sizes use {needed}.")
+    return tp, pp, dp, gpus
+
+
+def _check_parallel(asked: Deployment, heads: int, tp: int, dcp: int) -> None:
+    if heads % tp:
+        raise InputError("tensor_parallel_size", tp, f"a divisor of the {heads} attention heads")
+    if tp % dcp:
+        raise InputError("decode_context_parallel_size", dcp, f"a divisor of tensor_parallel_size ({tp})")
+
+
+def _length(asked: Deployment, longest: int) -> tuple[int, bool]:
+    if asked.max_model_len in AUTO_LENGTHS:
+        return longest, True
+    length = longest if asked.max_model_len is None else int(asked.max_model_len)
+    if length > longest:
+        raise InputError("max_model_len", length, f"1 to {longest:,} tokens, the model's maximum")
+    return length, False
+
+
+def _batch(asked: Deployment, chip: Device) -> tuple[int, int]:
+    """Defaults of ``engine/arg_utils.py:get_batch_defaults`` for the API server (vLLM 0.33.0)."""
+    memory = chip.memory()
+    total = memory.bytes if memory else 0
+    if total >= 160 * GIB:
+        seqs, tokens = 1024, 16384
+    elif total >= 70 * GIB and "a100" not in chip.id:
+        seqs, tokens = 1024, 8192
+    else:
+        seqs, tokens = 256, 2048
+    tokens = asked.max_num_batched_tokens or tokens
+    if asked.max_num_seqs is None:
+        return min(seqs, tokens), tokens
+    if asked.max_num_seqs > tokens:
+        if asked.max_num_batched_tokens is None:
+            return asked.max_num_seqs, asked.max_num_seqs
+        raise InputError("max_num_batched_tokens", tokens, f"at least max_num_seqs ({asked.max_num_seqs})")
+    return asked.max_num_seqs, tokens
+
+
+def _utilization(asked: Deployment, version: EngineVersion, warnings: list[str]) -> float:
+    if asked.gpu_memory_utilization is not None:
+        return float(asked.gpu_memory_utilization)
+    default = rule("gpu_memory_utilization", version)
+    if default.other is not None:
+        warnings.append(
+            f"gpu_memory_utilization is not given; the default of {version.text} is {default.value} or {default.other}: "
+            f"{default.value} is taken. State it."
+        )
+    return float(default.value)
+
+
+def _speculation(asked: Deployment, layers: int, warnings: list[str], uncertain: list[str]) -> tuple[bool, int]:
+    method, depth = asked.speculative_method, asked.num_speculative_tokens
+    if method is None and depth is None:
+        return False, 0
+    if method is None or asked.mtp:
+        if layers == 0:
+            raise InputError("speculative_method", method or "mtp", "another method: this checkpoint has no MTP layer")
+        if method is None:
+            warnings.append("num_speculative_tokens is given without a method: the model's own MTP layer is assumed.")
+        return True, depth or 1
+    if method in ("ngram", "suffix"):
+        return False, depth or 0
+    note = f"speculative_method {method}: the drafter's weights and cache are not modelled and come on top"
+    warnings.append(note)
+    uncertain.append(note)
+    return False, depth or 0
+
+
+def _device_notes(
+    chip: Device, checkpoint: Checkpoint, record: str, version: EngineVersion, dcp: int, warnings: list[str], uncertain: list[str]
+) -> None:
+    geometry = checkpoint.geometry
+    if chip.vendor == "AMD":
+        note = f"{chip.name}: vLLM's ROCm build reserves other buffers; CUDA's terms stand in for them"
+        warnings.append(note)
+        uncertain.append(note)
+    if chip.architecture == "sm121":
+        note = f"{chip.name} shares its memory with the host: what is free at start varies by GiB"
+        warnings.append(note)
+        uncertain.append(note)
+    if checkpoint.recipe.fmt == "nvfp4" and chip.architecture == "sm90":
+        warnings.append("Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled.")
+    if record == "fp8_e4m3" and geometry.sparse:
+        warnings.append(
+            "Plain fp8 KV without scales is the default here and has a reported loss of quality on GLM-5.1 "
+            "(https://github.com/sgl-project/sglang/issues/22671); --kv-cache-dtype fp8_ds_mla is the safe record."
+        )
+    if dcp > 1 and geometry.sparse:
+        established = rule("sparse_dcp", version)
+        if established.value != "works":
+            note = f"decode context parallelism with sparse attention is not established for {version.text}; it works in 0.33.0"
+            warnings.append(note)
+            uncertain.append(note)
+
+
+def _length_trap(
+    length: int, auto_fit: bool, block_size: int, mtp: bool, sparse: bool, version: EngineVersion, warnings: list[str]
+) -> None:
+    if not (mtp and sparse) or auto_fit or length % block_size:
+        return
+    margin = rule("block_table_margin", version)
+    safe = length - 72 if length > 1024 else length - 1
+    said = {
+        "short_by_one": f"{version.text} crashes on it under concurrent load",
+        "reported_fixed": "the issue is closed, but which release carries the fix is not established",
+    }[margin.value if margin.other is None else "short_by_one"]
+    warnings.append(
+        f"max_model_len {length:,} is a multiple of {block_size} and MTP is on: {said} ({margin.source}); "
+        f"{safe:,} avoids it."
+    )
+
+
+def _filled(asked: Deployment) -> tuple[str, ...]:
+    watched = (
+        "tensor_parallel_size", "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
+        "kv_cache_dtype", "block_size",
+    )  # fmt: skip
+    return tuple(name for name in watched if getattr(asked, name) is None)

@@ -1,0 +1,1 @@
+"""Showing results: terminal, page, report. No arithmetic here."""

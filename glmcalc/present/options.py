@@ -1,0 +1,198 @@
+"""The command line's options, and how they become a deployment. All conversion of values lives with the flags themselves."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+from typing import Any, NoReturn, Sequence
+
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.quantity import GIB
+from glmcalc.facts.store import nearest
+
+# Engine flags that move memory: name, short form, metavar, help. Values are read by the reader of pasted commands.
+ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
+    (("--quantization", "-q"), "FORMAT", "bf16, fp8 or nvfp4 (default: what the checkpoint says)"),
+    (("--tensor-parallel-size", "-tp"), "N", "GPUs that share each layer"),
+    (("--pipeline-parallel-size", "-pp"), "N", "groups of layers"),
+    (("--data-parallel-size", "-dp"), "N", "replicas of attention"),
+    (("--decode-context-parallel-size", "-dcp"), "N", "divides the KV cache over tensor-parallel ranks"),
+    (("--max-model-len",), "TOKENS", "longest request: 131072, 128k (128,000), 128K (131,072), 1M or auto"),
+    (("--max-num-seqs",), "N", "most requests at once"),
+    (("--max-num-batched-tokens",), "TOKENS", "tokens of one step"),
+    (("--gpu-memory-utilization",), "FRACTION", "share of each GPU's memory, above 0 to 1"),
+    (("--kv-cache-dtype",), "DTYPE", "auto, bfloat16, fp8, fp8_ds_mla or nvfp4_ds_mla"),
+    (("--block-size",), "TOKENS", "tokens of a KV block (64)"),
+    (("--num-gpu-blocks-override",), "N", "blocks, in place of what the profile finds"),
+    (("--kv-cache-memory-bytes",), "BYTES", "pool of each GPU, in place of what the profile finds"),
+    (("--speculative-config",), "JSON", 'such as \'{"method":"mtp","num_speculative_tokens":3}\''),
+    (("--max-cudagraph-capture-size",), "N", "largest batch captured as a CUDA graph"),
+)
+ENGINE_SWITCHES = (
+    (("--enable-expert-parallel",), "spread whole experts over the GPUs"),
+    (("--enforce-eager",), "no CUDA graphs"),
+)
+
+
+class Parser(argparse.ArgumentParser):
+    """argparse, with its complaints as :class:`InputError`, so that they read like all others."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise what argparse would print."""
+        field, _, rest = message.removeprefix("argument ").partition(": ")
+        raise InputError(field if rest else "arguments", rest or message, "as in --help", f"{message}. See {self.prog} --help.")
+
+
+def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
+    """The options that say a deployment."""
+    parser.add_argument("command", nargs="?", metavar="COMMAND", help="a pasted vllm serve command, in quotes")
+    engine = parser.add_argument_group("the engine's flags, under vLLM's own names")
+    engine.add_argument("--model", metavar="ID", help="a known id, or a path to a config.json (default: zai-org/GLM-5.2-FP8)")
+    for names, metavar, text in ENGINE_FLAGS:
+        engine.add_argument(*names, metavar=metavar, help=text)
+    for names, text in ENGINE_SWITCHES:
+        engine.add_argument(*names, action="store_true", help=text)
+    ours = parser.add_argument_group("beside the engine's flags")
+    if gpu:
+        ours.add_argument("--gpu", metavar="ID", help="such as h200_sxm; glmcalc hardware lists them")
+    ours.add_argument("--gpus", metavar="N", help="how many (default: what the parallel sizes need)")
+    ours.add_argument("--engine", metavar="NAME", help="vllm (others are not modelled yet)")
+    ours.add_argument("--engine-version", metavar="X.Y.Z", help="release of vLLM (default: 0.33.0)")
+    ours.add_argument("--deployment", metavar="FILE", help="TOML or JSON with the same names")
+    if gpu:
+        ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
+        ours.add_argument("--available-kv-bytes", metavar="N", help="the same in bytes")
+        ours.add_argument("--weights-gib", metavar="X", help='weights of each GPU in GiB, as "Model loading took" printed them')
+
+
+def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
+    """Accept those of vLLM's other flags that ``argv`` uses, so that argparse knows which of them take a value."""
+    from glmcalc.commands.flags import flag_arity
+
+    declared = set(parser._option_string_actions)
+    for token in argv:
+        name = token.split("=", 1)[0].split(".", 1)[0] if token.startswith("--") else token
+        if not name.startswith("--") or name in declared or name == "--":
+            continue
+        arity = flag_arity(name)
+        if arity is None:
+            close = nearest(name, declared)
+            hint = f" (did you mean {close}?)" if close else ""
+            raise InputError(name, name, f"an option of {parser.prog}, or a flag of vllm serve{hint}", f"Unknown option {name}{hint}.")
+        declared.add(name)
+        if arity == 0:
+            parser.add_argument(name, dest="passed", action="append_const", const=[name], help=argparse.SUPPRESS)
+        else:
+            parser.add_argument(name, dest="passed", action=_Passed, nargs="+" if arity < 0 else 1, help=argparse.SUPPRESS)
+
+
+class _Passed(argparse.Action):
+    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+        kept = getattr(namespace, self.dest, None) or []
+        setattr(namespace, self.dest, [*kept, [str(option), *values]])
+
+
+def dashed(argv: Sequence[str]) -> list[str]:
+    """Option names with dashes for underscores, as vLLM accepts both; values untouched."""
+    out = []
+    for token in argv:
+        name, sign, value = token.partition("=")
+        out.append(name.replace("_", "-") + sign + value if name.startswith("--") and " " not in name else token)
+    return out
+
+
+def engine_line(args: argparse.Namespace) -> str | None:
+    """The engine's flags among the options, as a ``vllm serve`` line to be read like a pasted one; None when there are none."""
+    tokens: list[str] = []
+    for names, _, _ in ENGINE_FLAGS:
+        value = getattr(args, names[0].lstrip("-").replace("-", "_"), None)
+        if value is not None:
+            tokens += [f"{names[0]}={value}"]
+    for names, _ in ENGINE_SWITCHES:
+        if getattr(args, names[0].lstrip("-").replace("-", "_"), False):
+            tokens.append(names[0])
+    for passed in getattr(args, "passed", None) or []:
+        tokens += passed
+    return shlex.join(["vllm", "serve", "model", *tokens]) if tokens else None
+
+
+def number(field: str, text: str, whole: bool = False) -> float:
+    """A number out of an option.
+
+    Raises:
+        InputError: not a finite number above zero.
+    """
+    try:
+        value = float(text) if not whole else int(text)
+    except (ValueError, OverflowError):
+        raise InputError(field, text, "a whole number" if whole else "a number") from None
+    if not 0 <= value < float("inf"):
+        raise InputError(field, text, "a finite number, zero or above")
+    return value
+
+
+def own_settings(args: argparse.Namespace) -> dict[str, Any]:
+    """Settings from the options that are not the engine's."""
+    settings: dict[str, Any] = {}
+    for name in ("model", "gpu", "engine", "engine_version"):
+        if getattr(args, name, None) is not None:
+            settings[name] = getattr(args, name)
+    if args.gpus is not None:
+        settings["gpus"] = int(number("gpus", args.gpus, whole=True))
+    if getattr(args, "available_kv_bytes", None) is not None:
+        settings["available_kv_bytes"] = int(number("available_kv_bytes", args.available_kv_bytes, whole=True))
+    for name, target in (("available_kv_gib", "available_kv_bytes"), ("weights_gib", "weights_bytes")):
+        text = getattr(args, name, None)
+        if text is not None:
+            value = number(name, text)
+            if value > 1 << 20:
+                raise InputError(name, text, "at most 1,048,576 GiB")
+            settings[target] = int(value * GIB)
+    return settings
+
+
+def read_deployment_file(path: str) -> dict[str, Any]:
+    """Settings from a TOML or JSON file with vLLM's names.
+
+    Raises:
+        InputError: unreadable, too large, or not a table of settings.
+    """
+    text = read_input(path)
+    try:
+        if path.endswith(".json") or text.lstrip().startswith("{"):
+            import json
+
+            data = json.loads(text)
+        else:
+            try:
+                import tomllib
+            except ImportError:  # Python 3.10
+                import tomli as tomllib  # type: ignore[no-redef]
+            data = tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError("deployment", path, "TOML or JSON", f"deployment: {path} cannot be read: {error}.") from error
+    if not isinstance(data, dict):
+        raise InputError("deployment", path, "a table of settings")
+    return {str(name).replace("-", "_"): value for name, value in data.items()}
+
+
+def read_input(path: str, limit: int = 4_000_000) -> str:
+    """Text of a file, or of standard input for ``-``.
+
+    Raises:
+        InputError: unreadable, not text, or above ``limit`` characters.
+    """
+    import sys
+
+    try:
+        if path == "-":
+            text = sys.stdin.read(limit + 1)
+        else:
+            with open(path, encoding="utf-8", errors="strict") as file:
+                text = file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8 text"
+        raise InputError("file", path, "a readable text file, or -", f"file: cannot read {path} ({reason}).") from error
+    if len(text) > limit:
+        raise InputError("file", path, f"at most {limit:,} characters")
+    return text

@@ -1,0 +1,122 @@
+"""Answers as text for a terminal; the same figures as ``--json``, rounded, with units."""
+
+from __future__ import annotations
+
+from typing import Any, Sequence
+
+from glmcalc.facts.quantity import gb, gib
+
+_WORDS = {"fits": "FITS", "marginal": "MARGINAL", "does_not_fit": "DOES NOT FIT", "unsupported": "UNSUPPORTED"}
+
+
+def table(rows: Sequence[Sequence[object]], headers: Sequence[str], right: Sequence[int] = ()) -> str:
+    """Rows as a plain table; columns in ``right`` are right-aligned."""
+    from tabulate import tabulate
+
+    align = ["right" if index in right else "left" for index in range(len(headers))]
+    return str(tabulate(rows, headers=list(headers), tablefmt="simple", colalign=align if rows else None, disable_numparse=True))
+
+
+def budget_text(data: dict[str, Any]) -> str:
+    """One budget: verdict, what to do, the table of one GPU, the command, warnings."""
+    verdict, deployment = data["verdict"], data["deployment"]
+    lines = [f"{_WORDS[verdict['status']]}  {verdict['reason']}"]
+    if verdict["stage"]:
+        lines.append(f"Stage: {verdict['stage']}")
+    lines.append(f"Do: {verdict['advice']}")
+    if verdict.get("settle"):
+        lines.append(f"What settles it: {verdict['settle']}.")
+    if verdict["engine_message"]:
+        lines += ["", "The engine will print:", f"  {verdict['engine_message']}"]
+    mend = verdict.get("mend")
+    if mend:
+        changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
+        lines += ["", f"Nearest that fits: {changes}", f"  {mend['summary']}", f"  Costs: {mend['cost']}.", f"  {mend['command']}"]
+    if verdict["status"] != "unsupported":
+        lines += ["", *_component_lines(data), "", _kv_line(data)]
+    version = deployment["engine_version"]
+    lines += ["", f"Command (rules of vLLM {version}):", f"  {data['command']}"]
+    lines += [f"Warning: {text}" for text in data["warnings"]]
+    for key, words in (("not_modelled", "Not modelled"), ("no_effect_on_memory", "No effect on memory")):
+        if data[key]:
+            lines.append(f"{words}: {', '.join(_flag(row) for row in data[key])}")
+    return "\n".join(lines)
+
+
+def _component_lines(data: dict[str, Any]) -> list[str]:
+    per_gpu, deployment = data["per_gpu"], data["deployment"]
+    if per_gpu["memory_bytes"] is None:
+        return [f"The memory of {deployment['gpu']} is not known."]
+
+    def row(component: dict[str, Any]) -> list[str]:
+        low, high = component["low_bytes"], component["high_bytes"]
+        band = "" if low == high else f"{gib(low)} to {gib(high)}"
+        return [component["label"], gib(component["bytes"]), band, component["basis"], component["note"] or ""]
+
+    inside = [row(c) for c in per_gpu["components"] if c["inside_utilization"] and (c["bytes"] or c["high_bytes"])]
+    outside = [row(c) for c in per_gpu["components"] if not c["inside_utilization"]]
+    share = f"{deployment['gpu_memory_utilization']:g} x total"
+    inside.append(["= utilization line", gib(per_gpu["utilization_bytes"]), "", "exact", share])
+    outside.append(["= driver's total", gib(per_gpu["memory_bytes"]), _total_band(per_gpu), per_gpu["memory_basis"], deployment["gpu"]])
+    title = f"One of {deployment['gpus']} GPUs ({deployment['gpu']})"
+    return table(inside + outside, [title, "GiB", "band, GiB", "basis", "what"], right=(1, 2)).splitlines()
+
+
+def _total_band(per_gpu: dict[str, Any]) -> str:
+    low, high = per_gpu["memory_low_bytes"], per_gpu["memory_high_bytes"]
+    return "" if low == high else f"{gib(low)} to {gib(high)}"
+
+
+def _kv_line(data: dict[str, Any]) -> str:
+    kv = data["kv"]
+    text = f"KV record {kv['record']}: {kv['bytes_per_token']:,} B per token and GPU, {kv['bytes_per_block']:,} B per block of {kv['block_size']}"
+    if kv["num_blocks"] is not None:
+        text += f"; {kv['num_blocks']:,} blocks, {kv['tokens']:,} tokens, {kv['max_concurrency']:.2f}x"
+    return text
+
+
+def _flag(row: object) -> str:
+    return row if isinstance(row, str) else str(row.get("flag", row)) if isinstance(row, dict) else str(row)
+
+
+def weights_text(data: dict[str, Any]) -> str:
+    """A checkpoint by module."""
+    rows = [
+        [row["module"], f"{row['parameters']:,}", f"{row['stored_bytes']:,}", gb(row["stored_bytes"]), gib(row["per_gpu_bytes"]), ", ".join(row["formats"])]
+        for row in data["modules"]
+    ]
+    spread = f"tp {data['tensor_parallel_size']}, pp {data['pipeline_parallel_size']}, dp {data['data_parallel_size']}"
+    rows.append(["= all", f"{data['parameters']:,}", f"{data['total_bytes']:,}", gb(data["total_bytes"]), gib(data["per_gpu_bytes"]), ""])
+    head = [data["model"], "parameters", "stored, B", "stored, GB", f"a GPU, GiB ({spread})", "format"]
+    note = "" if data["mtp_loaded"] else "\nThe MTP layer is stored, and loaded only with --speculative-config."
+    return table(rows, head, right=(1, 2, 3, 4)) + f"\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored." + note
+
+
+def parse_text(data: dict[str, Any]) -> str:
+    """What a pasted command says."""
+    lines = [f"Engine: {data['engine']}"]
+    lines += [f"  {name} = {value}" for name, value in data["settings"].items()]
+    for key in ("unresolved", "not_modelled", "no_effect_on_memory", "unknown", "warnings"):
+        if data[key]:
+            lines.append(f"{key.replace('_', ' ').capitalize()}: {', '.join(_flag(row) for row in data[key])}")
+    return "\n".join(lines)
+
+
+_COLUMNS = {
+    "models": ("id", "quantization", "total_gb", "parameters", "indexers", "max_model_len", "source"),
+    "hardware": ("id", "name", "architecture", "memory_gib", "basis", "source"),
+    "claims": ("id", "claim", "value", "unit", "ours", "why"),
+    "sources": ("file", "kind", "date", "rows", "source"),
+}
+
+
+def rows_text(kind: str, rows: Sequence[dict[str, Any]]) -> str:
+    """A list of facts as a table of its chief columns; ``--json`` has all of them."""
+    columns = _COLUMNS[kind]
+    body = [[_short(row.get(column)) for column in columns] for row in rows]
+    return table(body, columns)
+
+
+def _short(value: object, width: int = 64) -> str:
+    text = "unknown" if value in (None, "") else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    return text if len(text) <= width else text[: width - 1] + "…"

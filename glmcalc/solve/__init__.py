@@ -1,0 +1,1 @@
+"""From a deployment that does not fit to the nearest that does."""

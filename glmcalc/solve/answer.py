@@ -1,0 +1,55 @@
+"""The whole answer to one question: the budget, and the change that mends it. What command, page and report all show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from glmcalc.budget.plan import plan
+from glmcalc.budget.result import Plan
+from glmcalc.commands import ParsedCommand
+from glmcalc.facts.errors import InputError
+from glmcalc.model.deployment import Deployment
+from glmcalc.model.pasted import read_pasted, settings_of
+from glmcalc.solve.nearest import nearest_fit
+
+
+def answer(deployment: Deployment, parsed: ParsedCommand | None = None, mend: bool = True) -> dict[str, Any]:
+    """The object that ``glmcalc budget --json`` prints.
+
+    Args:
+        deployment: what is asked.
+        parsed: the pasted command it came from; its unmodelled flags and warnings are passed on.
+        mend: look for the nearest command that fits when this one does not.
+
+    Raises:
+        InputError: as :func:`glmcalc.plan`.
+    """
+    return describe(plan(deployment), parsed, mend)
+
+
+def describe(made: Plan, parsed: ParsedCommand | None = None, mend: bool = True) -> dict[str, Any]:
+    """A plan as the object that ``glmcalc budget --json`` prints."""
+    data = made.to_dict()
+    found = nearest_fit(made) if mend else None
+    data["verdict"]["mend"] = found.to_dict() if found else None
+    if parsed is not None:
+        data["warnings"] += list(parsed.warnings)
+        data["not_modelled"] = list(parsed.not_modelled)
+        data["no_effect_on_memory"] = list(parsed.no_effect_on_memory)
+    return data
+
+
+def deployment_from(text: str | None, options: dict[str, Any]) -> tuple[Deployment, ParsedCommand | None]:
+    """A deployment from a pasted command, options, or both; options win.
+
+    Raises:
+        InputError: as :class:`Deployment` and ``read_pasted``.
+    """
+    if not text:
+        return Deployment.from_settings({}, **options), None
+    stated = {name: value for name, value in options.items() if value is not None}
+    parsed = read_pasted(text)
+    return Deployment.from_settings(settings_of(parsed), **stated), parsed
+
+
+__all__ = ["InputError", "answer", "deployment_from", "describe"]

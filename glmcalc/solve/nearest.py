@@ -1,0 +1,226 @@
+"""The nearest command that fits: the least harmful change, each candidate budgeted anew."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator
+
+from glmcalc.budget.kv import estimated_max_model_len
+from glmcalc.budget.plan import plan
+from glmcalc.budget.result import Plan
+from glmcalc.facts.errors import InputError
+from glmcalc.model.deployment import Deployment
+from glmcalc.model.resolved import Resolved
+
+_SMALL_SEQS = 64
+_FLAGS = {
+    "kv_cache_dtype": "--kv-cache-dtype", "decode_context_parallel_size": "--decode-context-parallel-size",
+    "max_num_seqs": "--max-num-seqs", "max_num_batched_tokens": "--max-num-batched-tokens",
+    "gpu_memory_utilization": "--gpu-memory-utilization", "speculative_method": "--speculative-config",
+    "max_model_len": "--max-model-len", "model": "model", "tensor_parallel_size": "--tensor-parallel-size",
+    "pipeline_parallel_size": "--pipeline-parallel-size", "gpus": "GPUs", "block_size": "--block-size",
+}  # fmt: skip
+
+# What a change costs besides memory, with where that was reported.
+COSTS = {
+    "kv_cache_dtype": "FP8 KV: 96.2 % on GSM8K (InternLM/lmdeploy#4952); no clean comparison with bf16 is known",
+    "decode_context_parallel_size": "a single stream decodes slower: 39.6 to 33.2, 34.0 or 27.0 tok/s at 2, 4 or 8 over PCIe "
+    "(local-inference-lab/rtx6kpro#25)",
+    "max_num_seqs": "requests beyond it wait",
+    "max_num_batched_tokens": "long prompts prefill in more chunks",
+    "gpu_memory_utilization": "moves memory from the pool to the slack",
+    "speculative_method": "lossless; decode 1.25 to 3 times slower at batch 1",
+    "max_model_len": "longer requests are refused",
+    "model": "another checkpoint to download; small losses in reported evaluations",
+    "tensor_parallel_size": "more GPUs",
+    "pipeline_parallel_size": "more GPUs, and pipeline bubbles",
+    "block_size": "none",
+}
+_NVFP4 = {"zai-org/GLM-5.2-FP8": "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2": "nvidia/GLM-5.2-NVFP4"}
+
+
+@dataclass(frozen=True)
+class Mend:
+    """A change that makes a deployment fit.
+
+    Attributes:
+        deployment, plan: the mended deployment, and its budget.
+        change: ``flag``, ``from`` and ``to`` of each setting that differs.
+        cost: what it costs besides memory, one phrase a setting.
+    """
+
+    deployment: Deployment
+    plan: Plan
+    change: tuple[dict[str, Any], ...]
+    cost: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """As in ``verdict.mend`` of ``budget --json``."""
+        return {
+            "change": list(self.change),
+            "command": self.plan.command,
+            "status": self.plan.verdict.status,
+            "summary": self.plan.verdict.reason,
+            "cost": self.cost,
+        }
+
+
+def nearest_fit(start: Plan, limit: int = 80) -> Mend | None:
+    """The first change of the ladder that fits at the pessimistic end; None when nothing known does, or it fits already.
+
+    Args:
+        start: the budget to mend.
+        limit: most candidates to budget.
+    """
+    if start.verdict.status == "fits" or start.resolved.uncertain or start.resolved.asked.available_kv_bytes is not None:
+        return None
+    tried = 0
+    for changes in ladder(start):
+        tried += 1
+        if tried > limit:
+            return None
+        mended = _try(start, changes)
+        if mended is not None:
+            return mended
+    return None
+
+
+def ladder(start: Plan) -> Iterator[dict[str, Any]]:
+    """Changes in order of harm, for the way in which ``start`` fails. A ``max_model_len`` of None is to be found.
+
+    Order: operations that cost nothing but queueing, then the KV record, decode context parallelism, MTP off, a shorter
+    context, a smaller checkpoint, more GPUs.
+    """
+    r = start.resolved
+    stage = start.verdict.stage
+    if start.verdict.status == "unsupported":
+        yield from _supported(r)
+        return
+    if stage in ("startup_free_memory", "cuda_graph_capture", "runtime_activation", "runtime_workspace"):
+        yield from _calmer(r)
+    spreads = _combined(r, r.tp)
+    if stage not in ("weights_load", "profile_run_activation", "startup_no_kv_blocks"):
+        yield from (changes for changes in spreads if changes)
+        if r.mtp:
+            off = {"speculative_method": None, "num_speculative_tokens": None}
+            yield from ({**changes, **off} for changes in spreads)
+        yield from ({**changes, "max_model_len": None} for changes in spreads)
+    for more in _bigger(r):
+        spreads = _combined(r, more.get("tensor_parallel_size", r.tp))
+        yield from ({**more, **changes} for changes in spreads)
+        yield {**more, **spreads[-1], "max_model_len": None}
+
+
+def _combined(r: Resolved, tp: int) -> list[dict[str, Any]]:
+    return [{**small, **spread} for spread in _spreads(r, tp) for small in _smaller(r)]
+
+
+def _smaller(r: Resolved) -> list[dict[str, Any]]:
+    options: list[dict[str, Any]] = [{}]
+    if r.max_num_seqs > _SMALL_SEQS:
+        options.append({"max_num_seqs": _SMALL_SEQS})
+    return options
+
+
+def _spreads(r: Resolved, tp: int) -> list[dict[str, Any]]:
+    """KV records and context parallelism, from the least change up."""
+    geometry = r.checkpoint.geometry
+    record: dict[str, Any] = {}
+    if r.record == "bf16" and geometry.sparse:
+        record = {"kv_cache_dtype": "fp8" if r.device.architecture == "sm90" else "fp8_ds_mla"}
+    options: list[dict[str, Any]] = [{}] + ([record] if record else [])
+    for size in (2, 4, 8, 16):
+        if size > r.dcp and tp % size == 0 and geometry.num_attention_heads // tp < 32:
+            options.append({**record, "decode_context_parallel_size": size})
+    return options
+
+
+def _calmer(r: Resolved) -> Iterator[dict[str, Any]]:
+    """For deaths outside the pool: fewer rows, fewer tokens, a lower line."""
+    for seqs in (64, 16):
+        if r.max_num_seqs > seqs:
+            yield {"max_num_seqs": seqs}
+    for tokens in (8192, 4096, 2048):
+        if r.max_num_batched_tokens > tokens >= r.max_num_seqs:
+            yield {"max_num_batched_tokens": tokens}
+    for step in range(1, 13):
+        lower = round(r.gpu_memory_utilization - 0.01 * step, 2)
+        if lower > 0.5:
+            yield {"gpu_memory_utilization": lower}
+
+
+def _supported(r: Resolved) -> Iterator[dict[str, Any]]:
+    yield {"kv_cache_dtype": "fp8"}
+    yield {"decode_context_parallel_size": None}
+    yield {"kv_cache_dtype": "fp8", "decode_context_parallel_size": None}
+    yield {"block_size": 64}
+
+
+def _bigger(r: Resolved) -> Iterator[dict[str, Any]]:
+    smaller = _NVFP4.get(r.checkpoint.name)
+    blackwell = r.device.architecture in ("sm100", "sm103", "sm120", "sm121")
+    if smaller and (blackwell or r.device.architecture == "sm90"):
+        yield {"model": smaller, "quantization": None}
+    heads = r.checkpoint.geometry.num_attention_heads
+    for times in (2, 4, 8, 16):
+        if heads % (r.tp * times) == 0 and r.tp * times <= 16:
+            yield {"tensor_parallel_size": r.tp * times, "gpus": None}
+    for times in (2, 4, 8):
+        yield {"pipeline_parallel_size": r.pp * times, "gpus": None}
+
+
+def _try(start: Plan, changes: dict[str, Any]) -> Mend | None:
+    asked = start.resolved.asked
+    length = changes.get("max_model_len", 0)
+    given = {name: value for name, value in changes.items() if name != "max_model_len"}
+    try:
+        mended = plan(asked.changed(**given))
+        if length is None:
+            shorter = _safe_length(mended)
+            if shorter is None or shorter >= start.resolved.max_model_len:
+                return None
+            given["max_model_len"] = shorter
+            mended = plan(asked.changed(**given))
+    except InputError:
+        return None
+    if mended.verdict.status != "fits":
+        return None
+    shown = _changed(start.resolved, mended.resolved, given)
+    cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in shown if row["name"] in COSTS))
+    return Mend(mended.resolved.asked, mended, tuple(shown), cost)
+
+
+def _safe_length(candidate: Plan) -> int | None:
+    """The longest length that the pessimistic pool holds; a multiple of 1,000 below it where there is room, in tokens."""
+    kv = candidate.kv
+    r = candidate.resolved
+    longest = estimated_max_model_len(kv.available.low, kv.bytes_per_block, r.dcp, r.block_size)
+    if longest < 1024:
+        return None
+    rounded = longest // 1000 * 1000
+    return rounded - 8 if rounded % r.block_size == 0 and r.mtp else rounded
+
+
+def _changed(before: Resolved, after: Resolved, given: dict[str, Any]) -> list[dict[str, Any]]:
+    was, now = _values(before), _values(after)
+    return [
+        {"name": name, "flag": _FLAGS[name], "from": was[name], "to": now[name]}
+        for name in given
+        if name in was and was[name] != now[name]
+    ]
+
+
+def _values(r: Resolved) -> dict[str, Any]:
+    return {
+        "kv_cache_dtype": r.asked.kv_cache_dtype or "auto",
+        "decode_context_parallel_size": r.dcp,
+        "max_num_seqs": r.max_num_seqs,
+        "max_num_batched_tokens": r.max_num_batched_tokens,
+        "gpu_memory_utilization": r.gpu_memory_utilization,
+        "speculative_method": r.asked.speculative_method,
+        "max_model_len": r.max_model_len,
+        "model": r.checkpoint.name,
+        "tensor_parallel_size": r.tp,
+        "pipeline_parallel_size": r.pp,
+        "block_size": r.block_size,
+    }
