@@ -1,0 +1,70 @@
+"""The budget bar standing upright, for phones: the bar at the left, every label at the right of it."""
+
+from __future__ import annotations
+
+from glmcalc.present.ledger import POOL, cents, gib_text
+from glmcalc.present.segments import Bar
+from glmcalc.present.svg import Drawing, hatch, spread
+
+WIDTH, HEIGHT, TOP, FOOT = 340.0, 440.0, 24.0, 422.0
+LEFT, WIDE = 2.0, 80.0
+_BOLD = {POOL, "weights", "driver", "line", "need"}
+
+
+def upright(bar: Bar, label: str) -> str:
+    """The bar from bottom to top, for a container of at least 320 px."""
+    drawing = Drawing(WIDTH, HEIGHT)
+    scale = (FOOT - TOP) / bar.extent
+    name = "h-gm-narrow"
+
+    def at(value: float) -> float:
+        return FOOT - value * scale
+
+    drawing.rect(LEFT, at(bar.frame), WIDE, bar.frame * scale, "fill:var(--bg)")
+    for part in bar.parts:
+        if not part.colour:
+            continue
+        gap = min(1.0, part.size * scale / 4)
+        high = part.size * scale - gap
+        drawing.rect(LEFT, at(part.end) + gap, WIDE, high, f"fill:var(--{part.colour})")
+        if part.doubtful:
+            drawing.rect(LEFT, at(part.end) + gap, WIDE, high, f"fill:url(#{name})")
+        over = max(part.start, bar.line)
+        if part in bar.inside and part.end > over:
+            drawing.rect(LEFT, at(part.end), WIDE, (part.end - over) * scale, f"fill:url(#{name}-x);opacity:.55")
+    if bar.pool_from:
+        pool = next(part for part in bar.inside if part.name == POOL)
+        edge = min(bar.pool_from[1], pool.end)
+        drawing.rect(LEFT, at(edge), WIDE, (edge - pool.start) * scale, f"fill:url(#{name})")
+    drawing.rect(LEFT, at(bar.frame), WIDE, bar.frame * scale, "fill:none;stroke:var(--ink);stroke-width:1.5")
+    drawing.line(0, at(bar.line), 102, at(bar.line), "stroke:var(--ink);stroke-width:2.5")
+    if bar.need:
+        for value in bar.need:
+            drawing.line(LEFT + WIDE + 3, at(value), LEFT + WIDE + 10, at(value), "stroke:var(--bad);stroke-width:2")
+        drawing.line(LEFT + WIDE + 10, at(bar.need[0]), LEFT + WIDE + 10, at(bar.need[1]), "stroke:var(--bad);stroke-width:2")
+    _labels(drawing, bar, at)
+    return drawing.render(label, "gm-narrow", hatch(name))
+
+
+def _labels(drawing: Drawing, bar: Bar, at: object) -> None:
+    assert callable(at)
+    rows: list[tuple[float, str, str, str]] = [
+        (at((part.start + part.end) / 2), part.name, part.label, part.printed) for part in bar.parts
+    ]
+    rows.append((at(bar.frame), "driver", "Driver", bar.frame_printed))
+    rows.append((at(bar.line), "line", f"Utilization {bar.utilization:.2f}", bar.line_printed))
+    if bar.need:
+        need = gib_text(cents(bar.need[1] - bar.need[0]))
+        rows.append((at(bar.need[1]), "need", "one request needs", need))
+    rows.sort(key=lambda row: row[0])
+    places = spread([row[0] for row in rows], [19.0] * len(rows), 0, 2, HEIGHT - 2)
+    for (anchor, name, label, printed), place in zip(rows, places):
+        middle = place + 9.5
+        start = 102 if name == "line" else LEFT + WIDE + (11 if name == "need" else 1)
+        drawing.line(start, anchor, 112, middle, "stroke:var(--rule2)")
+        drawing.line(112, middle, 118, middle, "stroke:var(--rule2)")
+        cls = "b" if name in _BOLD else "m"
+        css = "font-size:12.5px" + (";fill:var(--bad)" if name == "need" else "")
+        drawing.text(122, middle + 4, label, cls, css=css)
+        drawing.text(305, middle + 4, printed, anchor="end", css="font-size:12.5px")
+        drawing.text(309, middle + 4, "GiB", "m", css="font-size:12.5px")
