@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, Iterator, Mapping
 
 from glmcalc.budget import workspaces
 from glmcalc.budget.kv import indexer_record_bytes
@@ -34,8 +36,23 @@ class Term:
         return Band(round(self.low), round(self.likely), round(self.high))
 
 
+_substitutes: ContextVar[Mapping[str, Term]] = ContextVar("substitutes", default={})
+
+
+@contextmanager
+def substituted(terms: Mapping[str, Term]) -> Iterator[None]:
+    """Within the block, ``terms`` stand in for those of ``data/memory_terms.json``: to judge a fit on what it has not seen."""
+    token = _substitutes.set({**_substitutes.get(), **terms})
+    try:
+        yield
+    finally:
+        _substitutes.reset(token)
+
+
 def term(name: str) -> Term:
     """The term ``name`` of ``data/memory_terms.json``, in bytes where it has a unit of bytes."""
+    if name in _substitutes.get():
+        return _substitutes.get()[name]
     row = _terms()[name]
     unit = _UNITS[row["unit"]]
     return Term(row["low"] * unit, row["likely"] * unit, row["high"] * unit, row["kind"], row["source"], row["records"])

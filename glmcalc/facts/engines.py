@@ -53,6 +53,9 @@ def parse_version(text: str) -> EngineVersion:
     """
     match = _RELEASE.fullmatch(text.strip()) if len(text) <= 200 else None
     if match is None:
+        if len(text) <= 200 and re.search(r"fork|nightly|main|\bdev|vdev|20\d\d-\d\d", text.lower()):
+            note = f"{text} names no release; the rules of {NEWEST} are used"
+            return EngineVersion(text, _numbers(NEWEST), False, note, "fork" in text.lower())
         raise InputError("engine_version", text, f"a vLLM release such as {NEWEST}")
     release = (int(match[1]), int(match[2]), int(match[3] or 0))
     facts = load_json("engine_versions.json")

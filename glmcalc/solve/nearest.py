@@ -54,6 +54,11 @@ class Mend:
     change: tuple[dict[str, Any], ...]
     cost: str
 
+    @property
+    def described(self) -> str:
+        """The changes as flags with their new values, on one line."""
+        return ", ".join(f"{row['flag']} {row['to'] if row['to'] is not None else 'off'}" for row in self.change)
+
     def to_dict(self) -> dict[str, Any]:
         """As in ``verdict.mend`` of ``budget --json``."""
         return {

@@ -1,0 +1,111 @@
+"""Devices: memory as sold, and as the driver reports it to the engine."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.quantity import GB, GIB
+from glmcalc.facts.store import load_csv, nearest
+
+PROVENANCE = ("source", "date", "kind")
+# nvidia-smi counts what the driver keeps for itself; the engine's mem_get_info does not: 0.4 to 0.7 GiB less was seen.
+_SMI_ABOVE_ENGINE_GIB = (0.4, 0.5, 0.7)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Memory of one device in bytes, with its range and how it is known."""
+
+    bytes: int
+    low_bytes: int
+    high_bytes: int
+    basis: str
+    source: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """One row of ``data/hardware.csv``; None where a figure is not known.
+
+    Attributes:
+        memory_gb: as sold, in GB (10^9 bytes).
+        memory_gib_engine: as the engine's ``mem_get_info`` reports it, in GiB.
+        memory_gib_nvidia_smi: as nvidia-smi shows it, in GiB; 0.4 to 0.7 above the former.
+        bandwidth_gb_s, tflops: as the vendor states them.
+    """
+
+    id: str
+    name: str
+    vendor: str
+    architecture: str | None
+    memory_gb: float | None
+    memory_gib_engine: float | None
+    memory_gib_engine_source: str | None
+    memory_gib_nvidia_smi: float | None
+    memory_gib_nvidia_smi_source: str | None
+    bandwidth_gb_s: float | None
+    price_low_usd_hr: float | None
+    price_high_usd_hr: float | None
+    price_date: str | None
+    source: str
+    date: str
+    kind: str
+
+    def memory(self) -> Memory | None:
+        """Memory that the engine sees, in bytes; None where not even the size as sold is known.
+
+        A figure the engine printed is taken as it is. One of nvidia-smi is lowered by 0.5 GiB (0.4 to 0.7). Without either
+        the range is from GB x 10^9 to GB x 2^30 bytes, and the lower end, which cannot promise too much, stands in the middle.
+        """
+        if self.memory_gib_engine is not None:
+            size = round(self.memory_gib_engine * GIB)
+            return Memory(size, size, size, "measured", self.memory_gib_engine_source or self.source)
+        if self.memory_gib_nvidia_smi is not None:
+            least, likely, most = (round((self.memory_gib_nvidia_smi - above) * GIB) for above in reversed(_SMI_ABOVE_ENGINE_GIB))
+            return Memory(likely, least, most, "measured", self.memory_gib_nvidia_smi_source or self.source)
+        if self.memory_gb is None:
+            return None
+        low, high = round(self.memory_gb * GB), round(self.memory_gb * GIB)
+        return Memory(low, low, high, "estimated", self.source)
+
+
+@lru_cache(maxsize=1)
+def _devices() -> dict[str, Device]:
+    return {row["id"]: read_device(row) for row in load_csv("hardware.csv")}
+
+
+def read_device(row: dict[str, str]) -> Device:
+    """A device from a row of text.
+
+    Raises:
+        InputError: a row without source, date or kind.
+    """
+    for field in PROVENANCE:
+        if not row.get(field):
+            raise InputError(field, row.get(field), "present", f"hardware.csv: {row.get('id')} has no {field}.")
+    numbers = ("memory_gb", "memory_gib_engine", "memory_gib_nvidia_smi", "bandwidth_gb_s", "price_low_usd_hr", "price_high_usd_hr")
+    values: dict[str, object] = {name: float(row[name]) if row.get(name) else None for name in numbers}
+    texts = ("architecture", "memory_gib_engine_source", "memory_gib_nvidia_smi_source", "price_date")
+    values |= {name: row.get(name) or None for name in texts}
+    return Device(row["id"], row["name"], row["vendor"], source=row["source"], date=row["date"], kind=row["kind"], **values)  # type: ignore[arg-type]
+
+
+def devices() -> list[Device]:
+    """All devices, in the order of the file."""
+    return list(_devices().values())
+
+
+def device(name: str) -> Device:
+    """The device with this id.
+
+    Raises:
+        InputError: an unknown id; the nearest is offered.
+    """
+    found = _devices().get(name)
+    if found is None:
+        close = nearest(name, _devices())
+        hint = f" (did you mean {close}?)" if close else ""
+        raise InputError("gpu", name, f"one of {', '.join(_devices())}{hint}", f"gpu {name!r} is not known{hint}. glmcalc hardware lists the ids.")
+    return found

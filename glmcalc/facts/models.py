@@ -1,0 +1,70 @@
+"""Checkpoints that are known, and their ``config.json``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import load_json, nearest
+
+
+@dataclass(frozen=True)
+class ModelEntry:
+    """One checkpoint of ``data/models.json``."""
+
+    id: str
+    config: str
+    format: str
+    license: str
+    source: str
+    date: str
+    kind: str
+    quantization_config_of: str | None = None
+    note: str | None = None
+
+
+@lru_cache(maxsize=1)
+def _entries() -> dict[str, ModelEntry]:
+    entries = {}
+    for row in load_json("models.json")["models"]:
+        for field in ("source", "date", "kind"):
+            if not row.get(field):
+                raise InputError(field, row.get(field), "present", f"models.json: {row.get('id')} has no {field}.")
+        entries[row["id"]] = ModelEntry(**row)
+    return entries
+
+
+def model_names() -> list[str]:
+    """Ids of all known checkpoints."""
+    return list(_entries())
+
+
+def model_entries() -> list[ModelEntry]:
+    """All known checkpoints."""
+    return list(_entries().values())
+
+
+def find_model(name: str) -> ModelEntry:
+    """The checkpoint called ``name``: its id in any case, or the id without the publisher.
+
+    Raises:
+        InputError: an unknown name; the nearest is offered.
+    """
+    wanted = name.strip().rstrip("/").lower()
+    for entry in _entries().values():
+        if wanted in (entry.id.lower(), entry.id.split("/")[1].lower()):
+            return entry
+    close = nearest(name, _entries())
+    hint = f" (did you mean {close}?)" if close else ""
+    allowed = f"one of {', '.join(_entries())}, or a path to a config.json{hint}"
+    raise InputError("model", name, allowed, f"model {name!r} is not known{hint}. Give a known id (glmcalc models) or a path to its config.json.")
+
+
+def load_config(entry: ModelEntry) -> dict[str, Any]:
+    """The ``config.json`` of a known checkpoint."""
+    config = dict(load_json(f"models/{entry.config}"))
+    if entry.quantization_config_of:
+        config["quantization_config"] = load_json(f"models/{entry.quantization_config_of}")["quantization_config"]
+    return config
