@@ -24,6 +24,7 @@ class Deployment:
         gpu: id in ``data/hardware.csv``; gpus: how many in all (None: what the parallel sizes need).
         max_model_len: tokens, or ``"auto"`` / -1 for the engine's auto-fit.
         kv_cache_memory_bytes, available_kv_bytes, weights_bytes: bytes per GPU; the last two are as a log printed them.
+        gpu_memory_bytes: memory of one GPU as a log printed it, for parts that are sold in several sizes.
         estimate_cudagraphs: ``VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS``; None: the release's default.
 
     Raises:
@@ -57,6 +58,7 @@ class Deployment:
     estimate_cudagraphs: bool | None = None
     available_kv_bytes: int | None = None
     weights_bytes: int | None = None
+    gpu_memory_bytes: int | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
@@ -144,6 +146,7 @@ _WHOLE: dict[str, tuple[int, int]] = {
     "max_cudagraph_capture_size": (0, 1 << 16),
     "available_kv_bytes": (0, MIB_LIMIT),
     "weights_bytes": (1, MIB_LIMIT),
+    "gpu_memory_bytes": (1, MIB_LIMIT),
 }
 
 

@@ -78,7 +78,7 @@ def resolve(asked: Deployment) -> Resolved:
     _device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
     _length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
     return Resolved(
-        asked, version, checkpoint, chip, chip.memory(), gpus, tp, pp, dp, dcp, asked.enable_expert_parallel, length,
+        asked, version, checkpoint, chip, _memory(asked, chip), gpus, tp, pp, dp, dcp, asked.enable_expert_parallel, length,
         auto_fit, seqs, tokens, utilization, record, block_size, mtp, depth, tuple(refusals), tuple(warnings),
         tuple(uncertain), _filled(asked),
     )  # fmt: skip
@@ -88,6 +88,11 @@ def _device(asked: Deployment) -> Device:
     if asked.gpu is None:
         raise InputError("gpu", None, "an id of data/hardware.csv, such as h200_sxm", "gpu is missing: say which, such as --gpu h200_sxm.")
     return device(asked.gpu)
+
+
+def _memory(asked: Deployment, chip: Device) -> Memory | None:
+    size = asked.gpu_memory_bytes
+    return Memory(size, size, size, "measured", "as a log printed it") if size is not None else chip.memory()
 
 
 def _parallel(asked: Deployment, warnings: list[str]) -> tuple[int, int, int, int]:
@@ -126,7 +131,7 @@ def _length(asked: Deployment, longest: int) -> tuple[int, bool]:
 
 def _batch(asked: Deployment, chip: Device) -> tuple[int, int]:
     """Defaults of ``engine/arg_utils.py:get_batch_defaults`` for the API server (vLLM 0.33.0)."""
-    memory = chip.memory()
+    memory = _memory(asked, chip)
     total = memory.bytes if memory else 0
     if total >= 160 * GIB:
         seqs, tokens = 1024, 16384

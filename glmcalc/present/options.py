@@ -63,6 +63,7 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
         ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
         ours.add_argument("--available-kv-bytes", metavar="N", help="the same in bytes")
         ours.add_argument("--weights-gib", metavar="X", help='weights of each GPU in GiB, as "Model loading took" printed them')
+        ours.add_argument("--gpu-memory-gib", metavar="X", help="memory of each GPU in GiB, as a log printed it")
 
 
 def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -131,6 +132,13 @@ def number(field: str, text: str, whole: bool = False) -> float:
     return value
 
 
+_PRINTED = (
+    ("available_kv_gib", "available_kv_bytes"),
+    ("weights_gib", "weights_bytes"),
+    ("gpu_memory_gib", "gpu_memory_bytes"),
+)
+
+
 def own_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Settings from the options that are not the engine's."""
     settings: dict[str, Any] = {}
@@ -141,7 +149,7 @@ def own_settings(args: argparse.Namespace) -> dict[str, Any]:
         settings["gpus"] = int(number("gpus", args.gpus, whole=True))
     if getattr(args, "available_kv_bytes", None) is not None:
         settings["available_kv_bytes"] = int(number("available_kv_bytes", args.available_kv_bytes, whole=True))
-    for name, target in (("available_kv_gib", "available_kv_bytes"), ("weights_gib", "weights_bytes")):
+    for name, target in _PRINTED:
         text = getattr(args, name, None)
         if text is not None:
             value = number(name, text)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import date
 from html import escape
-from importlib import resources
 from typing import Any, Mapping
 
 from glmcalc.budget import kv as kvmath
@@ -17,25 +16,13 @@ from glmcalc.facts.quantity import GIB, gib
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.bar import budget_bar
 from glmcalc.present.command_html import command_block, engine_message, mend, notes
+from glmcalc.present.display import Html, style
 from glmcalc.present.table_html import component_table
 from glmcalc.present.verdict_html import tile, verdict
 from glmcalc.solve.answer import deployment_from, describe
 
 NEEDS = ("concurrency", "input_length", "output_length", "min_tok_s_user")
 _CUSTOMER = re.compile(r"[^<>&{}\\\x00-\x1f\"]{1,80}")
-
-
-@dataclass(frozen=True)
-class Html:
-    """HTML made by this package, shown as such by notebooks."""
-
-    text: str
-
-    def _repr_html_(self) -> str:
-        return self.text
-
-    def __repr__(self) -> str:
-        return f"Html({len(self.text):,} characters)"
 
 
 @dataclass(frozen=True)
@@ -64,7 +51,6 @@ class Report:
         needs = {name: parameters.pop(name, None) for name in NEEDS}
         if needs["min_tok_s_user"] is not None:
             raise InputError("min_tok_s_user", needs["min_tok_s_user"], "left out: speed is not modelled yet")
-        parameters.setdefault("engine", "vllm")
         self.deployment, self.parsed = deployment_from(command, parameters)
         self.plan: Plan = plan(self.deployment)
         self.needs = _needs(needs, self.plan)
@@ -90,7 +76,7 @@ class Report:
             f"<section><h2>Figure 1. Memory of one GPU <small>GiB; hatched = not certain</small></h2>{budget_bar(self.data)}</section>"
         )  # fmt: skip
         body = head + self._verdict() + columns + command + engine_message(self.data) + mend(self.data, copy=False) + figure
-        return Html(f'<style>{_css()}{_page_css(self.customer)}</style><div class="gm gr">{body}</div>')
+        return Html(f'<style>{style("style.css", "report.css")}{_page_css(self.customer)}</style><div class="gm gr">{body}</div>')
 
     def capacity(self) -> Html:
         """What the pool holds, by length of request, at the three ends of the band."""
@@ -217,6 +203,21 @@ class Report:
         return f'<tr><td>{label}</td><td class="r">{_times(ends[0])}</td><td class="r">{_times(ends[1])}</td><td>{cost}</td></tr>'
 
 
+def report_from(names: Mapping[str, Any]) -> Report:
+    """The report of a notebook's parameters: those of ``names`` that are settings or needs; None is left to defaults.
+
+    A pasted ``command`` says what it says: model and parallel sizes beside it only where they are given.
+
+    Raises:
+        InputError: as :class:`Report`.
+    """
+    known = [field.name for field in fields(Deployment)] + list(NEEDS)
+    given = {name: names[name] for name in known if names.get(name) is not None}
+    if names.get("command"):
+        given.pop("model", None)
+    return Report(names["customer"], names.get("command"), **given)
+
+
 _GROWTH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Nothing: as above", {}, ""),
     ("<code>--max-num-seqs 64</code>", {"max_num_seqs": 64}, "requests beyond 64 wait"),
@@ -256,14 +257,9 @@ def _version() -> str:
     return f"glmcalc {__version__}"
 
 
-def _css() -> str:
-    folder = resources.files("glmcalc.present")
-    return "".join((folder / name).read_text(encoding="utf-8") for name in ("style.css", "report.css"))
-
-
 def _page_css(customer: str) -> str:
     foot = f'"{customer} · page " counter(page) " of " counter(pages)'
     return "@page{size:A4;margin:12mm 12mm 16mm;@bottom-left{content:" + foot + ";font:9pt system-ui,sans-serif;color:#4a5361}}"
 
 
-__all__ = ["Deployment", "Html", "Report"]
+__all__ = ["Report", "report_from"]

@@ -1,0 +1,194 @@
+"""How far the budget is from what real servers printed: every published observation, budgeted with its own flags.
+
+What was fitted to these rows (``fit_terms``) is judged leaving the row's own deployment out.
+"""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from statistics import median
+from typing import Any, ContextManager, Iterable
+
+from glmcalc.budget import runtime
+from glmcalc.budget.plan import plan
+from glmcalc.budget.result import Plan
+from glmcalc.budget.runtime import Term
+from glmcalc.facts.evidence import observations
+from glmcalc.facts.hardware import device
+from glmcalc.facts.quantity import GIB
+from glmcalc.model.deployment import Deployment
+
+FIRST_LINE = (
+    "No public start-up log of GLM-5.2-FP8 on 8 x H200 or 8 x B200 exists. If you have one, its memory lines are what this "
+    "table needs most."
+)
+
+# Geometry for rows whose checkpoint is not known to the byte: enough where the log prints the weights.
+_GEOMETRY = {
+    "GLM-5": "zai-org/GLM-5-FP8",
+    "GLM-5.1": "zai-org/GLM-5.1-FP8",
+    "GLM-5.2": "zai-org/GLM-5.2-FP8",
+    "GLM-5.3": "zai-org/GLM-5.3-FP8",
+    "DeepSeek-V3.2": "deepseek-ai/DeepSeek-V3.2",
+}
+# Checkpoints whose bytes are known: the publisher's own, or the same recipe.
+_RECIPES = {
+    "zai-org/GLM-5-FP8": "zai-org/GLM-5-FP8",
+    "zai-org/GLM-5.1-FP8": "zai-org/GLM-5.1-FP8",
+    "zai-org/GLM-5.2-FP8": "zai-org/GLM-5.2-FP8",
+    "nvidia/GLM-5.2-NVFP4": "nvidia/GLM-5.2-NVFP4",
+    "lukealonso/GLM-5.1-NVFP4-MTP": "nvidia/GLM-5.2-NVFP4",
+    "lukealonso GLM-5.2 NVFP4": "nvidia/GLM-5.2-NVFP4",
+}
+
+
+def bytes_per_token_rows() -> list[dict[str, Any]]:
+    """KV bytes a token and rank: ours at the row's version beside what GiB and tokens of its log give.
+
+    ``rounding_pct`` is how far the two printed figures can be off by rounding: half of 0.01 GiB, and one block.
+    """
+    rows = []
+    for row in _ours(observations()):
+        seen = row["observed"].get("bytes_per_token")
+        if seen is None:
+            continue
+        made = _plan(row, printed=True)
+        per_rank = made.kv.bytes_per_token * made.resolved.dcp
+        low = made.kv.bytes_per_token_low
+        pool, tokens = row["observed"].get("available_kv_gib"), row["observed"].get("kv_tokens")
+        rounding = 100 * (0.005 / pool + 64 * made.resolved.dcp / tokens) if pool and tokens else 0.05
+        candidates = [per_rank] + ([low * made.resolved.dcp] if low is not None else [])
+        best = min(candidates, key=lambda value: abs(value - seen))
+        error = 100 * (best - seen) / seen
+        rows.append({
+            "id": row["id"], "engine_version": row["engine_version"], "fork": row["is_fork"], "record": made.kv.record,
+            "predicted": best, "open": low is not None, "observed": seen, "error_pct": error, "rounding_pct": rounding,
+            "agrees": abs(error) <= rounding, "known_odd": row.get("known_odd"), "source": row["source"],
+        })  # fmt: skip
+    return rows
+
+
+def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
+    """The pool, predicted without calibration, beside what was printed, where the log states its utilization.
+
+    Args:
+        weights: ``printed`` takes the log's own figure for the weights, ``predicted`` ours.
+    """
+    printed = weights == "printed"
+    rows = []
+    for row in _whole_logs(printed):
+        with _without(row["family"], printed):
+            made = _plan(row, printed)
+        pool, seen = made.kv.available, row["observed"]["available_kv_gib"]
+        low, likely, high = (value / GIB for value in (pool.low, pool.likely, pool.high))
+        rows.append({
+            "id": row["id"], "family": row["family"], "fork": made.resolved.version.fork, "predicted_gib": likely,
+            "low_gib": low, "high_gib": high, "observed_gib": seen, "error_gib": likely - seen, "inside": low <= seen <= high,
+            "source": row["source"],
+        })  # fmt: skip
+    return rows
+
+
+def pool_summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Median error and band and share inside, each deployment family counted once; stock and forked engines apart."""
+    rows = list(rows)
+    out = []
+    for label, chosen in (("all", rows), ("stock", [r for r in rows if not r["fork"]]), ("fork", [r for r in rows if r["fork"]])):
+        families = sorted({row["family"] for row in chosen})
+        if not families:
+            out.append({"engines": label, "families": 0, "rows": 0, "median_error_gib": None, "median_band_gib": None, "inside_pct": None})
+            continue
+        groups = [[row for row in chosen if row["family"] == family] for family in families]
+        out.append({
+            "engines": label, "families": len(families), "rows": len(chosen),
+            "median_error_gib": median(median(abs(row["error_gib"]) for row in group) for group in groups),
+            "median_band_gib": median(median(row["high_gib"] - row["low_gib"] for row in group) for group in groups),
+            "inside_pct": 100 * sum(sum(row["inside"] for row in group) / len(group) for group in groups) / len(groups),
+        })  # fmt: skip
+    return out
+
+
+def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str, Term]:
+    """The fork's overhead as measured over ``rows``: median of deployments, and their range with a margin.
+
+    Everything inside utilization that is neither weights nor KV: total x utilization - weights - available KV.
+    """
+    families: dict[str, list[float]] = {}
+    for row in rows:
+        made = _plan(row, printed)
+        if made.memory is None or not made.resolved.version.fork:
+            continue
+        used = made.component("weights").band.likely + made.component("mtp_layer").band.likely
+        budget = (made.utilization_bytes or 0) - used
+        families.setdefault(row["family"], []).append(budget / GIB - row["observed"]["available_kv_gib"])
+    if not families:
+        return {}
+    middles = [median(values) for values in families.values()]
+    low, high = min(map(min, families.values())), max(map(max, families.values()))
+    name = "fork_overhead_printed" if printed else "fork_overhead_predicted"
+    fitted = Term(0.7 * low * GIB, median(middles) * GIB, 1.05 * high * GIB, "measured", "derived: fit_terms", len(middles))
+    return {name: fitted}
+
+
+def _without(family: str, printed: bool) -> ContextManager[None]:
+    others = [row for row in _whole_logs(printed) if row["family"] != family]
+    fitted = fit_terms(others, printed)
+    return runtime.substituted(fitted) if fitted else nullcontext()
+
+
+def _whole_logs(printed: bool) -> list[dict[str, Any]]:
+    rows = []
+    for row in _ours(observations()):
+        seen = row["observed"]
+        stated = row["gpu_memory_utilization"] is not None and seen.get("available_kv_gib") is not None
+        known = row["checkpoint"] in _RECIPES if not printed else seen.get("weights_gib_per_gpu") is not None
+        if stated and known:
+            rows.append(row)
+    return rows
+
+
+def _ours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Rows of vLLM, of the three families, on a device that is known."""
+    kept = []
+    for row in rows:
+        if row["engine"].lower() != "vllm" or row["model"] not in _GEOMETRY:
+            continue
+        try:
+            device(row["gpu"] or "")
+        except ValueError:
+            continue
+        kept.append(row)
+    return kept
+
+
+def _plan(row: dict[str, Any], printed: bool) -> Plan:
+    weights, total = row["observed"].get("weights_gib_per_gpu"), row.get("total_gib_printed")
+    model = _RECIPES.get(row["checkpoint"] or "") or _GEOMETRY[row["model"]]
+    version = str(row["engine_version"] or "unstated main")
+    if row["is_fork"] and "fork" not in version.lower():
+        version += " (fork)"
+    length = row["max_model_len"]
+    return plan(Deployment(
+        model=_GEOMETRY[row["model"]] if printed else model,
+        gpu=row["gpu"],
+        tensor_parallel_size=row["tp"] or 1,
+        pipeline_parallel_size=row["pp"] or 1,
+        decode_context_parallel_size=row["dcp"] or 1,
+        enable_expert_parallel=bool(row["ep"]),
+        max_model_len="auto" if length in (-1, "auto") else length,
+        max_num_seqs=row["max_num_seqs"],
+        max_num_batched_tokens=row["max_num_batched_tokens"],
+        gpu_memory_utilization=row["gpu_memory_utilization"] or 0.9,
+        kv_cache_dtype=_dtype(row["kv_cache_dtype"]),
+        speculative_method="mtp" if row["mtp"] else None,
+        engine_version=version,
+        estimate_cudagraphs=row.get("estimate_cudagraphs"),
+        weights_bytes=round(weights * GIB) if printed and weights else None,
+        gpu_memory_bytes=round(total * GIB) if total else None,
+    ))  # fmt: skip
+
+
+def _dtype(text: str | None) -> str | None:
+    if text is None or text.startswith("auto"):
+        return None
+    return text.split(" ")[0]
