@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from glmcalc.facts.quantity import engine_gib
+from glmcalc.facts.quantity import ceil_div, engine_gib
 from glmcalc.model.geometry import Geometry
 
 RECORDS = ("bf16", "fp8_ds_mla", "fp8_e4m3", "nvfp4_ds_mla")
@@ -75,7 +75,7 @@ def blocks_per_request(max_model_len: int, dcp: int, block_size: int) -> int:
     >>> blocks_per_request(131072, 1, 64)
     2048
     """
-    return -(-(-(-max_model_len // dcp)) // block_size)
+    return ceil_div(ceil_div(max_model_len, dcp), block_size)
 
 
 def printed_tokens(num_blocks: int, per_request: int, max_model_len: int) -> int:
@@ -175,7 +175,15 @@ def plan_pool(
 
 
 def _pool(
-    fits: bool, length: int, blocks: int, needed: int, dcp: int, block_size: int, old: bool, estimate: int, message: str | None
+    fits: bool,
+    length: int,
+    blocks: int,
+    needed: int,
+    dcp: int,
+    block_size: int,
+    old: bool,
+    estimate: int,
+    message: str | None,
 ) -> Pool:
     tokens = blocks * block_size * dcp if old else printed_tokens(blocks, needed, length)
     key = None if fits else "startup_kv_too_small"
@@ -184,9 +192,7 @@ def _pool(
 
 def too_long_message(max_model_len: int, needed: int, available: int, estimate: int) -> str:
     """What the engine prints when one request does not fit; ``available`` is without the null block."""
-    guess = (
-        f" Based on the available memory, the estimated maximum model length is {estimate}." if estimate > 0 else ""
-    )
+    guess = f" Based on the available memory, the estimated maximum model length is {estimate}." if estimate > 0 else ""
     return (
         f"To serve at least one request with the model's max seq len ({max_model_len}), ({engine_gib(needed)} GiB KV "
         f"cache is needed, which is larger than the available KV cache memory ({engine_gib(available)} GiB).{guess} {_ADVICE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from glmcalc.budget import kv, runtime, weights
+from glmcalc.budget import kv, runtime, weights, workspaces
 from glmcalc.budget.result import Component, KvCache, Plan
 from glmcalc.budget.verdict import judge
 from glmcalc.facts.engines import rule
@@ -95,23 +95,57 @@ def _terms(r: Resolved) -> list[Component]:
     terms = []
     if not printed:
         load = runtime.term("load_extras")
-        terms.append(Component("load_extras", "Load extras", load.band, True, load.kind, load.source, "rope tables, top-k buffers, repacks"))
+        terms.append(
+            Component(
+                "load_extras",
+                "Load extras",
+                load.band,
+                True,
+                load.kind,
+                load.source,
+                "rope tables, top-k buffers, repacks",
+            )
+        )
     size = runtime.workspace_bytes(r)
     share = runtime.term("workspace_share")
     if printed and runtime.workspace_in_printed_weights(r):
         band, note = Band(0, 0, size // 2), "reserved while loading: already in the printed weights"
     else:
         band, note = Band.exact(size).scaled(share.low, share.high), "shared workspace of the sparse kernels"
-    terms.append(Component("workspaces", "Workspaces", band, True, "estimated", runtime.workspaces.SOURCE, note))
+    terms.append(Component("workspaces", "Workspaces", band, True, "estimated", workspaces.SOURCE, note))
     source = runtime.term("activation_per_token").source
-    terms.append(Component("activation_peak", "Activation peak", runtime.activation_peak(r), True, "estimated", source, "larger of forward and sampler pass"))
+    terms.append(
+        Component(
+            "activation_peak",
+            "Activation peak",
+            runtime.activation_peak(r),
+            True,
+            "estimated",
+            source,
+            "larger of forward and sampler pass",
+        )
+    )
     if r.mtp:
         drafter = runtime.term("mtp_runtime")
-        terms.append(Component("mtp_runtime", "MTP run time", drafter.band, True, drafter.kind, drafter.source, "the drafter's buffers"))
+        terms.append(
+            Component(
+                "mtp_runtime", "MTP run time", drafter.band, True, drafter.kind, drafter.source, "the drafter's buffers"
+            )
+        )
     else:
         terms.append(Component("mtp_runtime", "MTP run time", Band.exact(0), True, "exact", "no MTP"))
     driver = runtime.term("non_torch_many" if r.tp > 1 else "non_torch_one")
-    terms.append(Component("non_torch", "Driver, after baseline", driver.band, True, driver.kind, driver.source, "grows while loading and profiling"))
+    terms.append(
+        Component(
+            "non_torch",
+            "Driver, after baseline",
+            driver.band,
+            True,
+            driver.kind,
+            driver.source,
+            "grows while loading and profiling",
+        )
+    )
     graphs, each = runtime.cuda_graphs(r), runtime.term("graph_each")
     basis = "exact" if graphs == Band.exact(0) else each.kind
     terms.append(Component("cuda_graphs", "CUDA graphs", graphs, True, basis, each.source, "the engine's estimate"))
@@ -139,7 +173,9 @@ def _pools(r: Resolved, stages: list[_Stage], memory: Band | None, terms: list[C
         parts = [component.band for component in terms] + [_weights_band(r, stage)]
         used = combine(parts, least)
         below, above = round((used.high - used.likely) * wider), round((used.likely - used.low) * wider)
-        low, likely, high = (math.ceil(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high))
+        low, likely, high = (
+            math.ceil(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high)
+        )
         pools.append(Band(low - used.likely - below, likely - used.likely, high - used.likely + above))
     return pools
 
@@ -148,7 +184,9 @@ def _cache(r: Resolved, stages: list[_Stage], pools: list[Band], binding: int) -
     def planned(end: str, blocks: str = "block_bytes") -> kv.Pool:
         rows = [kv.Stage(getattr(stage, blocks), getattr(pool, end)) for stage, pool in zip(stages, pools)]
         old = rule("printed_tokens", r.version).value == "blocks"
-        return kv.plan_pool(rows, r.max_model_len, r.dcp, r.block_size, r.asked.num_gpu_blocks_override, r.auto_fit, old)
+        return kv.plan_pool(
+            rows, r.max_model_len, r.dcp, r.block_size, r.asked.num_gpu_blocks_override, r.auto_fit, old
+        )
 
     largest = max(stages, key=lambda stage: stage.block_bytes)
     per_token = _per_token(largest.block_bytes, r.block_size * r.dcp)
@@ -171,7 +209,9 @@ def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, 
     draft = "in the printed weights" if printed else None
     rows = [
         Component("weights", "Weights", main, True, basis, "as printed by the log" if printed else weights.SOURCE),
-        Component("mtp_layer", "MTP layer", Band.exact(0 if printed else stage.mtp), True, "exact", weights.SOURCE, draft),
+        Component(
+            "mtp_layer", "MTP layer", Band.exact(0 if printed else stage.mtp), True, "exact", weights.SOURCE, draft
+        ),
         *terms,
     ]
     shown = Band(max(pool.low, 0), max(pool.likely, 0), max(pool.high, 0))
@@ -183,7 +223,7 @@ def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, 
     transient = runtime.unprofiled_transients(r, concurrency)
     context = runtime.term("context_nccl" if r.gpus > 1 else "context_one")
     rows += [
-        Component("late_buffers", "Late buffers", runtime.late_buffers(r), False, "estimated", runtime.workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
+        Component("late_buffers", "Late buffers", runtime.late_buffers(r), False, "estimated", workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
         Component("unprofiled_transients", "Unprofiled peak", transient, False, "estimated", runtime.term("unprofiled_other").source, "decode logits, kernels' scratch, allocator growth"),
         Component("context_nccl", "Context, NCCL", context.band, False, context.kind, context.source, "taken before the engine's baseline"),
     ]  # fmt: skip

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, Iterator, Mapping
 
 from glmcalc.budget import workspaces
@@ -36,7 +37,8 @@ class Term:
         return Band(round(self.low), round(self.likely), round(self.high))
 
 
-_substitutes: ContextVar[Mapping[str, Term]] = ContextVar("substitutes", default={})
+_NONE: Mapping[str, Term] = MappingProxyType({})
+_substitutes: ContextVar[Mapping[str, Term]] = ContextVar("substitutes", default=_NONE)
 
 
 @contextmanager
@@ -64,7 +66,9 @@ def _terms() -> dict[str, dict[str, Any]]:
     for row in rows:
         for field in ("source", "date", "kind", "unit"):
             if not row.get(field):
-                raise InputError(field, row.get(field), "present", f"memory_terms.json: term {row.get('id')} has no {field}.")
+                raise InputError(
+                    field, row.get(field), "present", f"memory_terms.json: term {row.get('id')} has no {field}."
+                )
     return {row["id"]: row for row in rows}
 
 

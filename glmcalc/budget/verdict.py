@@ -32,7 +32,9 @@ def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band
         return Verdict("unsupported", None, f"{_sentence(r.refusals[0])}", _instead(r), engine_message=None)
     given = r.asked.available_kv_bytes is not None
     if memory is None and not given:
-        return Verdict("unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log.")
+        return Verdict(
+            "unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log."
+        )
     checks = [_pool_check(r, cache)]
     if memory is not None and not given:
         parts = {component.name: component.band for component in components}
@@ -124,7 +126,11 @@ def _pool_check(r: Resolved, cache: KvCache) -> Check:
             f"{available} ({_band(cache.available)}).{tail}"
         )
     safe = estimated_max_model_len(cache.available.low, block, r.dcp, r.block_size)
-    advice = f"Set --max-model-len {safe} to fit for sure." if safe > 0 else "Raise --gpu-memory-utilization or shrink the weights."
+    advice = (
+        f"Set --max-model-len {safe} to fit for sure."
+        if safe > 0
+        else "Raise --gpu-memory-utilization or shrink the weights."
+    )
     return Check(stage, margin, reason, advice, f"the line `{POOL_LINE}`", pool.message)
 
 

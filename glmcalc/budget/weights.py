@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.quantity import ceil_div
 from glmcalc.model.checkpoint import Checkpoint
 from glmcalc.model.geometry import Geometry
 from glmcalc.model.modules import Module
@@ -86,7 +87,7 @@ def loaded_bytes(module: Module, split: Split) -> int:
     elif module.split == "experts":
         ranks = split.tp * split.dp
         if split.ep:
-            count = -(-count // ranks)
+            count = ceil_div(count, ranks)
         elif module.name.endswith("down_proj"):
             columns = _share(module, "columns", columns, ranks)
         else:
@@ -101,7 +102,7 @@ def loaded_bytes(module: Module, split: Split) -> int:
 
 def _share(module: Module, axis: str, size: int, ranks: int) -> int:
     if module.layer is None:
-        return -(-size // ranks)  # the vocabulary is padded
+        return ceil_div(size, ranks)  # the vocabulary is padded
     share, rest = divmod(size, ranks)
     if rest:
         raise InputError("tensor_parallel_size", ranks, f"a divisor of {size:,}, the {axis} of {module.name}")
@@ -146,7 +147,7 @@ def weights_by_stage(checkpoint: Checkpoint, split: Split) -> list[StageWeights]
             repeated[stage] += loaded_bytes(module, Split()) - size
     if split.mtp and split.pp > 1:
         # The drafter shares the main embedding only where both are on one rank.
-        mtp[-1] += bf16_bytes(-(-geometry.vocab_size // split.tp), geometry.hidden_size)
+        mtp[-1] += bf16_bytes(ceil_div(geometry.vocab_size, split.tp), geometry.hidden_size)
     if split.all_indexers:
         _add_unused_indexers(checkpoint, stages, groups)
     return [StageWeights(*parts) for parts in zip(groups, mtp, repeated)]
@@ -161,7 +162,9 @@ def _stage_of(module: Module, owner: list[int]) -> int:
 def _add_unused_indexers(checkpoint: Checkpoint, stages: list[range], groups: list[dict[str, int]]) -> None:
     geometry: Geometry = checkpoint.geometry
     one = sum(
-        loaded_bytes(module, Split()) for module in checkpoint.modules if module.layer == 0 and module.group == "indexer"
+        loaded_bytes(module, Split())
+        for module in checkpoint.modules
+        if module.layer == 0 and module.group == "indexer"
     )
     for layers, group in zip(stages, groups):
         unused = sum(layer not in geometry.indexer_layers for layer in layers)

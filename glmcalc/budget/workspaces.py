@@ -6,6 +6,8 @@ Source of every formula: vLLM 0.33.0, read from its source: ``v1/worker/workspac
 
 from __future__ import annotations
 
+from glmcalc.facts.quantity import ceil_div
+
 SOURCE = "https://github.com/vllm-project/vllm (0.33.0: v1/worker/workspace.py, flashmla_sparse.py, indexer.py)"
 LONG = 262_144
 _INDEXER_ROWS = 8  # 1152 // 132 indexer rows fit where one bf16 MLA row does
@@ -13,7 +15,9 @@ _CHUNK_TOKENS = 65_536
 _TOPK_MASK = 128 * 1024 * 1024
 
 
-def flashmla_workspace_bytes(tokens: int, heads: int, length: int, factor: int, latent: int = 512, rope: int = 64) -> int:
+def flashmla_workspace_bytes(
+    tokens: int, heads: int, length: int, factor: int, latent: int = 512, rope: int = 64
+) -> int:
     """Bytes that FlashMLA's sparse kernel reserves for a quantized cache.
 
     In bf16, with ``h`` heads a rank and ``hp`` those padded to 64:
@@ -28,7 +32,7 @@ def flashmla_workspace_bytes(tokens: int, heads: int, length: int, factor: int, 
     >>> round(flashmla_workspace_bytes(8192, 8, 131072, 5) / 2**20)
     1944
     """
-    padded = -(-heads // 64) * 64
+    padded = ceil_div(heads, 64) * 64
     wide = latent + rope
     elements = tokens * heads * (wide + latent) + factor * length * wide + tokens * padded * (wide + latent)
     return 2 * elements
@@ -36,7 +40,7 @@ def flashmla_workspace_bytes(tokens: int, heads: int, length: int, factor: int, 
 
 def bf16_workspace_bytes(tokens: int, heads: int, latent: int = 512, rope: int = 64) -> int:
     """Bytes that the sparse kernel reserves for a bf16 cache: padded queries only, ``T*hp*576`` elements."""
-    return 2 * tokens * (-(-heads // 64) * 64) * (latent + rope)
+    return 2 * tokens * ceil_div(heads, 64) * 64 * (latent + rope)
 
 
 def indexer_gather_bytes(length: int, factor: int, index_record: int = 132) -> int:
@@ -59,7 +63,7 @@ def late_buffer_bytes(
     >>> round(late_buffer_bytes(8192, 256, 131072, 1, 64, 576, True, False) / 2**20)
     212
     """
-    columns = -(-length // (block_size * dcp))
+    columns = ceil_div(length, block_size * dcp)
     builders = 2 if sparse else 1
     size = 2 * seqs * columns * 4 + builders * _CHUNK_TOKENS * latent_width * 2
     if sparse:

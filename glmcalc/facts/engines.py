@@ -106,7 +106,9 @@ def _rules() -> dict[str, dict[str, Any]]:
     for row in rows:
         for field in ("source", "date", "kind"):
             if not row.get(field):
-                raise InputError(field, row.get(field), "present", f"engine_versions.json: rule {row.get('id')} has no {field}.")
+                raise InputError(
+                    field, row.get(field), "present", f"engine_versions.json: rule {row.get('id')} has no {field}."
+                )
     return {row["id"]: row for row in rows}
 
 

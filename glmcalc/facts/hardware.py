@@ -63,7 +63,9 @@ class Device:
             size = round(self.memory_gib_engine * GIB)
             return Memory(size, size, size, "measured", self.memory_gib_engine_source or self.source)
         if self.memory_gib_nvidia_smi is not None:
-            least, likely, most = (round((self.memory_gib_nvidia_smi - above) * GIB) for above in reversed(_SMI_ABOVE_ENGINE_GIB))
+            least, likely, most = (
+                round((self.memory_gib_nvidia_smi - above) * GIB) for above in reversed(_SMI_ABOVE_ENGINE_GIB)
+            )
             return Memory(likely, least, most, "measured", self.memory_gib_nvidia_smi_source or self.source)
         if self.memory_gb is None:
             return None
@@ -85,11 +87,20 @@ def read_device(row: dict[str, str]) -> Device:
     for field in PROVENANCE:
         if not row.get(field):
             raise InputError(field, row.get(field), "present", f"hardware.csv: {row.get('id')} has no {field}.")
-    numbers = ("memory_gb", "memory_gib_engine", "memory_gib_nvidia_smi", "bandwidth_gb_s", "price_low_usd_hr", "price_high_usd_hr")
+    numbers = (
+        "memory_gb",
+        "memory_gib_engine",
+        "memory_gib_nvidia_smi",
+        "bandwidth_gb_s",
+        "price_low_usd_hr",
+        "price_high_usd_hr",
+    )
     values: dict[str, object] = {name: float(row[name]) if row.get(name) else None for name in numbers}
     texts = ("architecture", "memory_gib_engine_source", "memory_gib_nvidia_smi_source", "price_date")
     values |= {name: row.get(name) or None for name in texts}
-    return Device(row["id"], row["name"], row["vendor"], source=row["source"], date=row["date"], kind=row["kind"], **values)  # type: ignore[arg-type]
+    return Device(
+        row["id"], row["name"], row["vendor"], source=row["source"], date=row["date"], kind=row["kind"], **values
+    )  # type: ignore[arg-type]
 
 
 def devices() -> list[Device]:
@@ -107,5 +118,10 @@ def device(name: str) -> Device:
     if found is None:
         close = nearest(name, _devices())
         hint = f" (did you mean {close}?)" if close else ""
-        raise InputError("gpu", name, f"one of {', '.join(_devices())}{hint}", f"gpu {name!r} is not known{hint}. glmcalc hardware lists the ids.")
+        raise InputError(
+            "gpu",
+            name,
+            f"one of {', '.join(_devices())}{hint}",
+            f"gpu {name!r} is not known{hint}. glmcalc hardware lists the ids.",
+        )
     return found

@@ -59,7 +59,12 @@ def find_model(name: str) -> ModelEntry:
     close = nearest(name, _entries())
     hint = f" (did you mean {close}?)" if close else ""
     allowed = f"one of {', '.join(_entries())}, or a path to a config.json{hint}"
-    raise InputError("model", name, allowed, f"model {name!r} is not known{hint}. Give a known id (glmcalc models) or a path to its config.json.")
+    raise InputError(
+        "model",
+        name,
+        allowed,
+        f"model {name!r} is not known{hint}. Give a known id (glmcalc models) or a path to its config.json.",
+    )
 
 
 def load_config(entry: ModelEntry) -> dict[str, Any]:

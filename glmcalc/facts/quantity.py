@@ -10,6 +10,15 @@ KIB = 1 << 10
 GB = 10**9
 
 
+def ceil_div(size: int, parts: int) -> int:
+    """``size / parts`` rounded up, for whole numbers and columns of them.
+
+    >>> ceil_div(32001, 64)
+    501
+    """
+    return -(-size // parts)
+
+
 @dataclass(frozen=True)
 class Band:
     """A figure with its range, in bytes: ``low <= likely <= high``."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from functools import lru_cache
+from functools import cache
 from typing import Any, Iterable, cast
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -28,19 +28,19 @@ def read_text(name: str) -> str:
     raise FileNotFoundError(f"data/{name}")
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_json(name: str) -> Any:
     """``data/<name>`` as JSON. Shared between callers: do not change what it returns."""
     return json.loads(read_text(name))
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_jsonl(name: str) -> list[dict[str, Any]]:
     """``data/<name>``, one JSON object a line."""
     return [json.loads(line) for line in read_text(name).splitlines() if line.strip()]
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_csv(name: str) -> list[dict[str, str]]:
     """``data/<name>`` as rows of text; an empty cell is the empty string and means unknown."""
     import csv

@@ -117,9 +117,13 @@ def _read_config(path: str) -> dict[str, Any]:
             config = json.load(file)
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not text"
-        raise InputError("model", path, "a known model id or a readable config.json", f"model: cannot read {path} ({reason}).") from error
+        raise InputError(
+            "model", path, "a known model id or a readable config.json", f"model: cannot read {path} ({reason})."
+        ) from error
     except (json.JSONDecodeError, RecursionError) as error:
-        raise InputError("model", path, "a whole config.json", f"model: {path} is not valid JSON ({error}); is it cut off?") from error
+        raise InputError(
+            "model", path, "a whole config.json", f"model: {path} is not valid JSON ({error}); is it cut off?"
+        ) from error
     if not isinstance(config, dict):
         raise InputError("model", path, "a config.json holding a JSON object")
     return config

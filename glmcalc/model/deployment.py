@@ -68,7 +68,15 @@ class Deployment:
         for name in ("enable_expert_parallel", "enforce_eager"):
             if not isinstance(getattr(self, name), bool):
                 raise InputError(name, getattr(self, name), "true or false")
-        for name in ("model", "gpu", "quantization", "engine", "engine_version", "kv_cache_dtype", "speculative_method"):
+        for name in (
+            "model",
+            "gpu",
+            "quantization",
+            "engine",
+            "engine_version",
+            "kv_cache_dtype",
+            "speculative_method",
+        ):
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not 0 < len(value) <= 4096):
                 raise InputError(name, value, "text of 1 to 4,096 characters")

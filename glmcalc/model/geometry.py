@@ -97,7 +97,9 @@ def read_geometry(config: Mapping[str, Any]) -> Geometry:
     indexer = {name: _size(config, name) if sparse else 0 for name in _INDEXER_SIZES}
     mtp_layers = _size(config, "num_nextn_predict_layers", smallest=0)
     if mtp_layers > 1:
-        raise InputError("num_nextn_predict_layers", mtp_layers, "0 or 1: engines with more draft layers are not modelled")
+        raise InputError(
+            "num_nextn_predict_layers", mtp_layers, "0 or 1: engines with more draft layers are not modelled"
+        )
     _check_consistency(config, family, sizes)
     return Geometry(
         model_type=family,
@@ -110,14 +112,16 @@ def read_geometry(config: Mapping[str, Any]) -> Geometry:
 
 def _family(config: Mapping[str, Any]) -> str:
     family = config.get("model_type")
-    if family not in FAMILIES:
+    if not isinstance(family, str) or family not in FAMILIES:
         known = ", ".join(FAMILIES)
         raise InputError("model_type", family, f"one of {known}: the memory of another family is not known here")
     architectures = config.get("architectures")
     if architectures is not None and architectures != [FAMILIES[family]]:
         raise InputError("architectures", architectures, f'["{FAMILIES[family]}"] for model_type "{family}"')
     if family == "deepseek_v3" and config.get("index_topk") is not None:
-        raise InputError("index_topk", config["index_topk"], 'absent for model_type "deepseek_v3", which has no indexer')
+        raise InputError(
+            "index_topk", config["index_topk"], 'absent for model_type "deepseek_v3", which has no indexer'
+        )
     return str(family)
 
 
@@ -133,10 +137,14 @@ def _size(config: Mapping[str, Any], name: str, smallest: int = 1) -> int:
 def _check_consistency(config: Mapping[str, Any], family: str, sizes: Mapping[str, int]) -> None:
     layers = sizes["num_hidden_layers"]
     if sizes["first_k_dense_replace"] > layers:
-        raise InputError("first_k_dense_replace", sizes["first_k_dense_replace"], f"at most num_hidden_layers ({layers})")
+        raise InputError(
+            "first_k_dense_replace", sizes["first_k_dense_replace"], f"at most num_hidden_layers ({layers})"
+        )
     if sizes["num_experts_per_tok"] > sizes["n_routed_experts"]:
         raise InputError(
-            "num_experts_per_tok", sizes["num_experts_per_tok"], f"at most n_routed_experts ({sizes['n_routed_experts']})"
+            "num_experts_per_tok",
+            sizes["num_experts_per_tok"],
+            f"at most n_routed_experts ({sizes['n_routed_experts']})",
         )
     qk_head_dim = sizes["qk_nope_head_dim"] + sizes["qk_rope_head_dim"]
     expected: dict[str, object] = {
@@ -189,5 +197,7 @@ def _indexer_layers(config: Mapping[str, Any], layers: int) -> tuple[int, ...]:
         "full" if layer in owners else "shared" for layer in range(layers)
     ])  # fmt: skip
     if not owners or owners[0] != 0:
-        raise InputError("index_topk_pattern", pattern, "a rule by which layer 0 owns an indexer: others share from before")
+        raise InputError(
+            "index_topk_pattern", pattern, "a rule by which layer 0 owns an indexer: others share from before"
+        )
     return owners

@@ -116,7 +116,9 @@ def _attention(g: Geometry, make: _Layer) -> Iterator[Module]:
 
 
 def _indexer(g: Geometry, make: _Layer) -> Iterator[Module]:
-    yield make.linear("self_attn.indexer.wq_b", "indexer", g.index_n_heads * g.index_head_dim, g.q_lora_rank, "replicated")
+    yield make.linear(
+        "self_attn.indexer.wq_b", "indexer", g.index_n_heads * g.index_head_dim, g.q_lora_rank, "replicated"
+    )
     yield make.linear("self_attn.indexer.wk", "indexer", g.index_head_dim, g.hidden_size, "replicated")
     yield make.linear("self_attn.indexer.weights_proj", "indexer", g.index_n_heads, g.hidden_size, "replicated")
     yield make.vector("self_attn.indexer.k_norm", 2 * g.index_head_dim, group="indexer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from glmcalc.commands import ParsedCommand, read_command
@@ -32,6 +33,18 @@ def read_pasted(text: str) -> ParsedCommand:
     if "model" not in parsed.settings:
         raise InputError("model", None, "named in the command", "The command names no model.")
     return parsed
+
+
+def merge_parsed(pasted: ParsedCommand | None, flags: ParsedCommand) -> ParsedCommand:
+    """What a pasted command and options beside it say together about flags that no setting holds."""
+    if pasted is None:
+        return flags
+    return replace(
+        pasted,
+        warnings=[*pasted.warnings, *flags.warnings],
+        not_modelled=[*pasted.not_modelled, *flags.not_modelled],
+        no_effect_on_memory=[*pasted.no_effect_on_memory, *flags.no_effect_on_memory],
+    )
 
 
 def settings_from_text(text: str) -> dict[str, Any]:

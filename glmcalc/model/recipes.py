@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from typing import Any, Mapping
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.quantity import ceil_div
 
 FP8_BLOCK = 128
 NVFP4_GROUP = 16
 
-# Names that a checkpoint's exclusion list uses for a module that the engine calls otherwise.
-_OTHER_NAMES = {"indexer.weights_proj": "indexers_proj"}
+# Never quantized, whatever a list says: the engine builds it without a quantization (``quant_config=None``), and
+# checkpoints list it under another name, ``indexers_proj``.
+_ALWAYS_BF16 = "indexer.weights_proj"
 
 
 def bf16_bytes(rows: int, columns: int) -> int:
@@ -32,7 +34,7 @@ def fp8_block_bytes(rows: int, columns: int) -> int:
     >>> fp8_block_bytes(576, 6144)  # kv_a: 576 rows are four and a half blocks
     3539904
     """
-    return rows * columns + 4 * (-(-rows // FP8_BLOCK)) * (-(-columns // FP8_BLOCK))
+    return rows * columns + 4 * ceil_div(rows, FP8_BLOCK) * ceil_div(columns, FP8_BLOCK)
 
 
 def nvfp4_bytes(rows: int, columns: int) -> int:
@@ -75,10 +77,8 @@ class Recipe:
         """Format in which linear ``module`` (``model.layers.3.self_attn.o_proj``) is stored."""
         if self.fmt == "bf16":
             return "bf16"
-        for ours, theirs in _OTHER_NAMES.items():
-            if module.endswith(ours):
-                # The engine keeps this one in BF16 whatever a list says (``quant_config=None``).
-                return "bf16"
+        if module.endswith(_ALWAYS_BF16):
+            return "bf16"
         excluded = (
             module in self._exact
             or module.startswith(self._prefixes)

@@ -30,7 +30,9 @@ def resolve_record(kv_cache_dtype: str | None, geometry: Geometry, device: Devic
     """
     wanted = _SPELLINGS.get((kv_cache_dtype or "auto").lower())
     if wanted is None:
-        raise InputError("kv_cache_dtype", kv_cache_dtype, "one of auto, bfloat16, fp8, fp8_e4m3, fp8_ds_mla, nvfp4_ds_mla")
+        raise InputError(
+            "kv_cache_dtype", kv_cache_dtype, "one of auto, bfloat16, fp8, fp8_e4m3, fp8_ds_mla, nvfp4_ds_mla"
+        )
     if not geometry.sparse:
         return _dense_record(wanted, device)
     architecture = device.architecture
@@ -80,7 +82,9 @@ def device_refusals(geometry: Geometry, fmt: str, device: Device) -> list[str]:
         return []
     if device.vendor == "AMD" and device.architecture and device.architecture.startswith("gfx9"):
         return ["NVFP4 has no kernels on AMD"] if fmt == "nvfp4" else []
-    return [f"vLLM's memory accounting is known here for NVIDIA, and by analogy AMD Instinct, devices; {device.name} is neither"]
+    return [
+        f"vLLM's memory accounting is known here for NVIDIA, and by analogy AMD Instinct, devices; {device.name} is neither"
+    ]
 
 
 def parallel_refusals(geometry: Geometry, record: str, device: Device, tp: int, dcp: int, block_size: int) -> list[str]:
@@ -103,5 +107,7 @@ def parallel_refusals(geometry: Geometry, record: str, device: Device, tp: int, 
                 f"{geometry.num_attention_heads} heads over tensor_parallel_size {tp} leave {geometry.num_attention_heads // tp}"
             )
         if geometry.index_topk not in (512, 1024, 2048):
-            refusals.append(f"decode context parallelism needs index_topk 512, 1024 or 2048 (this model: {geometry.index_topk})")
+            refusals.append(
+                f"decode context parallelism needs index_topk 512, 1024 or 2048 (this model: {geometry.index_topk})"
+            )
     return refusals

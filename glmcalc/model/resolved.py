@@ -86,7 +86,12 @@ def resolve(asked: Deployment) -> Resolved:
 
 def _device(asked: Deployment) -> Device:
     if asked.gpu is None:
-        raise InputError("gpu", None, "an id of data/hardware.csv, such as h200_sxm", "gpu is missing: say which, such as --gpu h200_sxm.")
+        raise InputError(
+            "gpu",
+            None,
+            "an id of data/hardware.csv, such as h200_sxm",
+            "gpu is missing: say which, such as --gpu h200_sxm.",
+        )
     return device(asked.gpu)
 
 
@@ -97,7 +102,9 @@ def _memory(asked: Deployment, chip: Device) -> Memory | None:
 
 def _parallel(asked: Deployment, warnings: list[str]) -> tuple[int, int, int, int]:
     if asked.prefill_context_parallel_size not in (None, 1):
-        raise InputError("prefill_context_parallel_size", asked.prefill_context_parallel_size, "1: larger sizes are not modelled")
+        raise InputError(
+            "prefill_context_parallel_size", asked.prefill_context_parallel_size, "1: larger sizes are not modelled"
+        )
     sizes = (asked.tensor_parallel_size, asked.pipeline_parallel_size, asked.data_parallel_size)
     tp, pp, dp = (size or 1 for size in sizes)
     if asked.gpus is not None and all(size is None for size in sizes):
@@ -180,7 +187,13 @@ def _speculation(asked: Deployment, layers: int, warnings: list[str], uncertain:
 
 
 def _device_notes(
-    chip: Device, checkpoint: Checkpoint, record: str, version: EngineVersion, dcp: int, warnings: list[str], uncertain: list[str]
+    chip: Device,
+    checkpoint: Checkpoint,
+    record: str,
+    version: EngineVersion,
+    dcp: int,
+    warnings: list[str],
+    uncertain: list[str],
 ) -> None:
     geometry = checkpoint.geometry
     if chip.vendor == "AMD":
@@ -192,7 +205,9 @@ def _device_notes(
         warnings.append(note)
         uncertain.append(note)
     if checkpoint.recipe.fmt == "nvfp4" and chip.architecture == "sm90":
-        warnings.append("Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled.")
+        warnings.append(
+            "Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled."
+        )
     if record == "fp8_e4m3" and geometry.sparse:
         warnings.append(
             "Plain fp8 KV without scales is the default here and has a reported loss of quality on GLM-5.1 "

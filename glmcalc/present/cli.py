@@ -7,6 +7,7 @@ import sys
 from typing import Any, Callable, Sequence
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import nearest
 from glmcalc.present import options
 
 EXAMPLE = '"vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000"'
@@ -41,7 +42,7 @@ def _run(argv: list[str]) -> int:
     parser = _parser(argv[0] if argv else "")
     name = argv[0] if argv else ""
     if name and not name.startswith("-") and name not in _COMMANDS:
-        close = options.nearest(name, _COMMANDS)
+        close = nearest(name, _COMMANDS)
         hint = f" (did you mean {close}?)" if close else ""
         raise InputError("subcommand", name, f"one of {', '.join(_COMMANDS)}{hint}")
     if name in ("budget", "weights"):

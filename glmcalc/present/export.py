@@ -45,16 +45,31 @@ def export_html(notebook: str, out: str | None = None) -> Path:
         import nbformat
         from nbconvert import HTMLExporter
     except ImportError as error:
-        raise InputError("html", "not installed", "glmcalc[notebook]", "html needs the notebook extra: pip install '.[notebook]'.") from error
+        raise InputError(
+            "html", "not installed", "glmcalc[notebook]", "html needs the notebook extra: pip install '.[notebook]'."
+        ) from error
     try:
         book = nbformat.read(notebook, as_version=4)
     except Exception as error:  # nbformat raises many kinds for text that is no notebook
         reason = getattr(error, "strerror", None) or "not a notebook"
-        raise InputError("notebook", notebook, "a readable .ipynb file", f"notebook: cannot read {notebook} ({reason}).") from error
+        raise InputError(
+            "notebook", notebook, "a readable .ipynb file", f"notebook: cannot read {notebook} ({reason})."
+        ) from error
     code = [cell for cell in book.cells if cell.cell_type == "code" and cell.source.strip()]
     if not any(cell.get("outputs") for cell in code):
-        raise InputError("notebook", notebook, "an executed notebook", f"notebook: {notebook} has no outputs; run it with papermill first.")
-    exporter = HTMLExporter(template_name="basic", exclude_input=True, exclude_input_prompt=True, exclude_output_prompt=True, embed_images=True)
+        raise InputError(
+            "notebook",
+            notebook,
+            "an executed notebook",
+            f"notebook: {notebook} has no outputs; run it with papermill first.",
+        )
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_input=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+        embed_images=True,
+    )
     body, _ = exporter.from_notebook_node(book)
     parameters = book.metadata.get("papermill", {}).get("parameters", {})
     title = f"Memory report for {parameters['customer']}" if parameters.get("customer") else os.path.basename(notebook)
@@ -62,5 +77,7 @@ def export_html(notebook: str, out: str | None = None) -> Path:
     try:
         target.write_text(_PAGE.format(title=escape(str(title)), body=body), encoding="utf-8")
     except OSError as error:
-        raise InputError("out", str(target), "a place that can be written", f"out: cannot write {target} ({error.strerror}).") from error
+        raise InputError(
+            "out", str(target), "a place that can be written", f"out: cannot write {target} ({error.strerror})."
+        ) from error
     return target

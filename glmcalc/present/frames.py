@@ -87,7 +87,18 @@ def guide_claims() -> pd.DataFrame:
 def accuracy_bytes_per_token() -> pd.DataFrame:
     """KV bytes a token: predicted at each log's own version, observed, and whether they agree within rounding."""
     rows = accuracy.bytes_per_token_rows()
-    keep = ["id", "engine_version", "fork", "record", "predicted", "observed", "error_pct", "rounding_pct", "agrees", "known_odd"]
+    keep = [
+        "id",
+        "engine_version",
+        "fork",
+        "record",
+        "predicted",
+        "observed",
+        "error_pct",
+        "rounding_pct",
+        "agrees",
+        "known_odd",
+    ]
     frame = pd.DataFrame(rows)[keep].rename(columns={"predicted": "predicted, B", "observed": "observed, B"})
     return _round(frame.fillna(""), 3).set_index("id")
 

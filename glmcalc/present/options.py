@@ -40,14 +40,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""
         field, _, rest = message.removeprefix("argument ").partition(": ")
-        raise InputError(field if rest else "arguments", rest or message, "as in --help", f"{message}. See {self.prog} --help.")
+        raise InputError(
+            field if rest else "arguments", rest or message, "as in --help", f"{message}. See {self.prog} --help."
+        )
 
 
 def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
     """The options that say a deployment."""
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="a pasted vllm serve command, in quotes")
     engine = parser.add_argument_group("the engine's flags, under vLLM's own names")
-    engine.add_argument("--model", metavar="ID", help="a known id, or a path to a config.json (default: zai-org/GLM-5.2-FP8)")
+    engine.add_argument(
+        "--model", metavar="ID", help="a known id, or a path to a config.json (default: zai-org/GLM-5.2-FP8)"
+    )
     for names, metavar, text in ENGINE_FLAGS:
         engine.add_argument(*names, metavar=metavar, help=text)
     for names, text in ENGINE_SWITCHES:
@@ -62,7 +66,9 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
     if gpu:
         ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
         ours.add_argument("--available-kv-bytes", metavar="N", help="the same in bytes")
-        ours.add_argument("--weights-gib", metavar="X", help='weights of each GPU in GiB, as "Model loading took" printed them')
+        ours.add_argument(
+            "--weights-gib", metavar="X", help='weights of each GPU in GiB, as "Model loading took" printed them'
+        )
         ours.add_argument("--gpu-memory-gib", metavar="X", help="memory of each GPU in GiB, as a log printed it")
 
 
@@ -79,16 +85,25 @@ def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
         if arity is None:
             close = nearest(name, declared)
             hint = f" (did you mean {close}?)" if close else ""
-            raise InputError(name, name, f"an option of {parser.prog}, or a flag of vllm serve{hint}", f"Unknown option {name}{hint}.")
+            raise InputError(
+                name,
+                name,
+                f"an option of {parser.prog}, or a flag of vllm serve{hint}",
+                f"Unknown option {name}{hint}.",
+            )
         declared.add(name)
         if arity == 0:
             parser.add_argument(name, dest="passed", action="append_const", const=[name], help=argparse.SUPPRESS)
         else:
-            parser.add_argument(name, dest="passed", action=_Passed, nargs="+" if arity < 0 else 1, help=argparse.SUPPRESS)
+            parser.add_argument(
+                name, dest="passed", action=_Passed, nargs="+" if arity < 0 else 1, help=argparse.SUPPRESS
+            )
 
 
 class _Passed(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None) -> None:
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, option: str | None = None
+    ) -> None:
         kept = getattr(namespace, self.dest, None) or []
         setattr(namespace, self.dest, [*kept, [str(option), *values]])
 

@@ -75,8 +75,18 @@ class Report:
         figure = "" if self.plan.verdict.status == "unsupported" else (
             f"<section><h2>Figure 1. Memory of one GPU <small>GiB; hatched = not certain</small></h2>{budget_bar(self.data)}</section>"
         )  # fmt: skip
-        body = head + self._verdict() + columns + command + engine_message(self.data) + mend(self.data, copy=False) + figure
-        return Html(f'<style>{style("style.css", "report.css")}{_page_css(self.customer)}</style><div class="gm gr">{body}</div>')
+        body = (
+            head
+            + self._verdict()
+            + columns
+            + command
+            + engine_message(self.data)
+            + mend(self.data, copy=False)
+            + figure
+        )
+        return Html(
+            f'<style>{style("style.css", "report.css")}{_page_css(self.customer)}</style><div class="gm gr">{body}</div>'
+        )
 
     def capacity(self) -> Html:
         """What the pool holds, by length of request, at the three ends of the band."""
@@ -103,7 +113,9 @@ class Report:
     def components(self) -> Html:
         """Every component with its range, basis and source."""
         return Html(
-            '<div class="gm gr gr-break"><h2>Table 3. Every component of one GPU</h2>' + component_table(self.data) + "</div>"
+            '<div class="gm gr gr-break"><h2>Table 3. Every component of one GPU</h2>'
+            + component_table(self.data)
+            + "</div>"
         )
 
     def method(self) -> Html:
@@ -151,7 +163,10 @@ class Report:
 
     def _how_sure(self) -> str:
         kv = self.plan.kv.available
-        doubt = max(self.plan.components, key=lambda c: (c.band.high - c.band.low) * (c.name != "kv_pool") * c.inside_utilization)
+        doubt = max(
+            self.plan.components,
+            key=lambda c: (c.band.high - c.band.low) * (c.name != "kv_pool") * c.inside_utilization,
+        )
         exact = "exact to the byte" if self.plan.component("weights").basis == "exact" else "as the log printed them"
         measured = (
             "The pool is as a log printed it." if kv.low == kv.high
@@ -199,7 +214,10 @@ class Report:
         if made.verdict.status == "unsupported":
             return f'<tr><td>{label}</td><td class="r" colspan="2">unsupported</td><td>{escape(made.verdict.reason)}</td></tr>'
         blocks = kvmath.blocks_per_request(length, made.resolved.dcp, made.resolved.block_size)
-        ends = [max(size // made.kv.bytes_per_block, 0) / blocks for size in (made.kv.available.low, made.kv.available.likely)]
+        ends = [
+            max(size // made.kv.bytes_per_block, 0) / blocks
+            for size in (made.kv.available.low, made.kv.available.likely)
+        ]
         return f'<tr><td>{label}</td><td class="r">{_times(ends[0])}</td><td class="r">{_times(ends[1])}</td><td>{cost}</td></tr>'
 
 
@@ -236,14 +254,20 @@ def _check_customer(customer: object) -> str:
 
 def _needs(needs: Mapping[str, Any], made: Plan) -> Needs | None:
     for name, value in needs.items():
-        if value is not None and name != "min_tok_s_user" and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31):
+        if (
+            value is not None
+            and name != "min_tok_s_user"
+            and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31)
+        ):
             raise InputError(name, value, "a whole number of 1 or more")
     if needs["concurrency"] is None and needs["input_length"] is None and needs["output_length"] is None:
         return None
     stated = (needs["input_length"] or 0) + (needs["output_length"] or 0)
     length = stated or made.resolved.max_model_len
     if length > made.resolved.max_model_len:
-        raise InputError("input_length", stated, f"with output_length at most max_model_len ({made.resolved.max_model_len:,} tokens)")
+        raise InputError(
+            "input_length", stated, f"with output_length at most max_model_len ({made.resolved.max_model_len:,} tokens)"
+        )
     return Needs(needs["concurrency"] or 1, length)
 
 
@@ -259,7 +283,11 @@ def _version() -> str:
 
 def _page_css(customer: str) -> str:
     foot = f'"{customer} · page " counter(page) " of " counter(pages)'
-    return "@page{size:A4;margin:12mm 12mm 16mm;@bottom-left{content:" + foot + ";font:9pt system-ui,sans-serif;color:#4a5361}}"
+    return (
+        "@page{size:A4;margin:12mm 12mm 16mm;@bottom-left{content:"
+        + foot
+        + ";font:9pt system-ui,sans-serif;color:#4a5361}}"
+    )
 
 
 __all__ = ["Report", "report_from"]

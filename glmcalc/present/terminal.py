@@ -14,7 +14,11 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str], right: Seque
     from tabulate import tabulate
 
     align = ["right" if index in right else "left" for index in range(len(headers))]
-    return str(tabulate(rows, headers=list(headers), tablefmt="simple", colalign=align if rows else None, disable_numparse=True))
+    return str(
+        tabulate(
+            rows, headers=list(headers), tablefmt="simple", colalign=align if rows else None, disable_numparse=True
+        )
+    )
 
 
 def budget_text(data: dict[str, Any]) -> str:
@@ -31,7 +35,13 @@ def budget_text(data: dict[str, Any]) -> str:
     mend = verdict.get("mend")
     if mend:
         changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
-        lines += ["", f"Nearest that fits: {changes}", f"  {mend['summary']}", f"  Costs: {mend['cost']}.", f"  {mend['command']}"]
+        lines += [
+            "",
+            f"Nearest that fits: {changes}",
+            f"  {mend['summary']}",
+            f"  Costs: {mend['cost']}.",
+            f"  {mend['command']}",
+        ]
     if verdict["status"] != "unsupported":
         lines += ["", *_component_lines(data), "", _kv_line(data)]
     version = deployment["engine_version"]
@@ -57,7 +67,15 @@ def _component_lines(data: dict[str, Any]) -> list[str]:
     outside = [row(c) for c in per_gpu["components"] if not c["inside_utilization"]]
     share = f"{deployment['gpu_memory_utilization']:g} x total"
     inside.append(["= utilization line", gib(per_gpu["utilization_bytes"]), "", "exact", share])
-    outside.append(["= driver's total", gib(per_gpu["memory_bytes"]), _total_band(per_gpu), per_gpu["memory_basis"], deployment["gpu"]])
+    outside.append(
+        [
+            "= driver's total",
+            gib(per_gpu["memory_bytes"]),
+            _total_band(per_gpu),
+            per_gpu["memory_basis"],
+            deployment["gpu"],
+        ]
+    )
     title = f"One of {deployment['gpus']} GPUs ({deployment['gpu']})"
     return table(inside + outside, [title, "GiB", "band, GiB", "basis", "what"], right=(1, 2)).splitlines()
 
@@ -82,14 +100,34 @@ def _flag(row: object) -> str:
 def weights_text(data: dict[str, Any]) -> str:
     """A checkpoint by module."""
     rows = [
-        [row["module"], f"{row['parameters']:,}", f"{row['stored_bytes']:,}", gb(row["stored_bytes"]), gib(row["per_gpu_bytes"]), ", ".join(row["formats"])]
+        [
+            row["module"],
+            f"{row['parameters']:,}",
+            f"{row['stored_bytes']:,}",
+            gb(row["stored_bytes"]),
+            gib(row["per_gpu_bytes"]),
+            ", ".join(row["formats"]),
+        ]
         for row in data["modules"]
     ]
     spread = f"tp {data['tensor_parallel_size']}, pp {data['pipeline_parallel_size']}, dp {data['data_parallel_size']}"
-    rows.append(["= all", f"{data['parameters']:,}", f"{data['total_bytes']:,}", gb(data["total_bytes"]), gib(data["per_gpu_bytes"]), ""])
+    rows.append(
+        [
+            "= all",
+            f"{data['parameters']:,}",
+            f"{data['total_bytes']:,}",
+            gb(data["total_bytes"]),
+            gib(data["per_gpu_bytes"]),
+            "",
+        ]
+    )
     head = [data["model"], "parameters", "stored, B", "stored, GB", f"a GPU, GiB ({spread})", "format"]
     note = "" if data["mtp_loaded"] else "\nThe MTP layer is stored, and loaded only with --speculative-config."
-    return table(rows, head, right=(1, 2, 3, 4)) + f"\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored." + note
+    return (
+        table(rows, head, right=(1, 2, 3, 4))
+        + f"\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored."
+        + note
+    )
 
 
 def parse_text(data: dict[str, Any]) -> str:
@@ -118,5 +156,11 @@ def rows_text(kind: str, rows: Sequence[dict[str, Any]]) -> str:
 
 
 def _short(value: object, width: int = 64) -> str:
-    text = "unknown" if value in (None, "") else f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    text = (
+        "unknown"
+        if value in (None, "")
+        else f"{value:,}"
+        if isinstance(value, int) and not isinstance(value, bool)
+        else str(value)
+    )
     return text if len(text) <= width else text[: width - 1] + "…"

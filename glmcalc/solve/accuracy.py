@@ -5,15 +5,16 @@ What was fitted to these rows (``fit_terms``) is judged leaving the row's own de
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from statistics import median
-from typing import Any, ContextManager, Iterable
+from typing import Any, Iterable
+
+from glmcalc.facts.evidence import observations
 
 from glmcalc.budget import runtime
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.budget.runtime import Term
-from glmcalc.facts.evidence import observations
 from glmcalc.facts.hardware import device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
@@ -93,10 +94,23 @@ def pool_summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Median error and band and share inside, each deployment family counted once; stock and forked engines apart."""
     rows = list(rows)
     out = []
-    for label, chosen in (("all", rows), ("stock", [r for r in rows if not r["fork"]]), ("fork", [r for r in rows if r["fork"]])):
+    for label, chosen in (
+        ("all", rows),
+        ("stock", [r for r in rows if not r["fork"]]),
+        ("fork", [r for r in rows if r["fork"]]),
+    ):
         families = sorted({row["family"] for row in chosen})
         if not families:
-            out.append({"engines": label, "families": 0, "rows": 0, "median_error_gib": None, "median_band_gib": None, "inside_pct": None})
+            out.append(
+                {
+                    "engines": label,
+                    "families": 0,
+                    "rows": 0,
+                    "median_error_gib": None,
+                    "median_band_gib": None,
+                    "inside_pct": None,
+                }
+            )
             continue
         groups = [[row for row in chosen if row["family"] == family] for family in families]
         out.append({
@@ -126,11 +140,13 @@ def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str,
     middles = [median(values) for values in families.values()]
     low, high = min(map(min, families.values())), max(map(max, families.values()))
     name = "fork_overhead_printed" if printed else "fork_overhead_predicted"
-    fitted = Term(0.7 * low * GIB, median(middles) * GIB, 1.05 * high * GIB, "measured", "derived: fit_terms", len(middles))
+    fitted = Term(
+        0.7 * low * GIB, median(middles) * GIB, 1.05 * high * GIB, "measured", "derived: fit_terms", len(middles)
+    )
     return {name: fitted}
 
 
-def _without(family: str, printed: bool) -> ContextManager[None]:
+def _without(family: str, printed: bool) -> AbstractContextManager[None]:
     others = [row for row in _whole_logs(printed) if row["family"] != family]
     fitted = fit_terms(others, printed)
     return runtime.substituted(fitted) if fitted else nullcontext()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
+from glmcalc.facts.evidence import checkpoints, claims
+
 from glmcalc.budget.kv import mla_record_bytes
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
-from glmcalc.facts.evidence import checkpoints, claims
 from glmcalc.facts.quantity import gb, gib
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
@@ -67,7 +68,10 @@ def _overhead_bytes(made: Plan) -> int:
 def _overhead() -> Answer:
     made = plan(preset("conservative"))
     size = _NODE * _overhead_bytes(made)
-    return f"{gb(size)} GB on {_NODE} GPUs", "It follows max_num_seqs, batched tokens and length; with the defaults (1,024 requests) it is more."
+    return (
+        f"{gb(size)} GB on {_NODE} GPUs",
+        "It follows max_num_seqs, batched tokens and length; with the defaults (1,024 requests) it is more.",
+    )
 
 
 def _overhead_share() -> Answer:
@@ -106,7 +110,10 @@ def _step() -> Answer:
     made = plan(preset("balanced"))
     size = round(0.01 * (made.memory.likely if made.memory else 0) * _NODE)
     tokens = round(0.01 * (made.memory.likely if made.memory else 0) / 53_940)
-    return f"{gb(size)} GB ({gib(size)} GiB) on {_NODE} GPUs", f"0.01 of 139.80 GiB on each; about {tokens:,} tokens of FP8 KV."
+    return (
+        f"{gb(size)} GB ({gib(size)} GiB) on {_NODE} GPUs",
+        f"0.01 of 139.80 GiB on each; about {tokens:,} tokens of FP8 KV.",
+    )
 
 
 def _ceiling() -> Answer:
@@ -121,7 +128,10 @@ def _ceiling() -> Answer:
 
 
 def _hour() -> Answer:
-    return "rate below 3 per hour", "No failure in t hours bounds the rate at 3/t (95 %); the worst request mix matters more than the clock."
+    return (
+        "rate below 3 per hour",
+        "No failure in t hours bounds the rate at 3/t (95 %); the worst request mix matters more than the clock.",
+    )
 
 
 def _indexshare() -> Answer:

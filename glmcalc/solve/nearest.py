@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Iterator
 
 from glmcalc.budget.kv import estimated_max_model_len
@@ -77,13 +78,13 @@ def nearest_fit(start: Plan, limit: int = 80) -> Mend | None:
         start: the budget to mend.
         limit: most candidates to budget.
     """
-    if start.verdict.status == "fits" or start.resolved.uncertain or start.resolved.asked.available_kv_bytes is not None:
+    if (
+        start.verdict.status == "fits"
+        or start.resolved.uncertain
+        or start.resolved.asked.available_kv_bytes is not None
+    ):
         return None
-    tried = 0
-    for changes in ladder(start):
-        tried += 1
-        if tried > limit:
-            return None
+    for changes in islice(ladder(start), limit):
         mended = _try(start, changes)
         if mended is not None:
             return mended

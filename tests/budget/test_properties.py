@@ -64,7 +64,11 @@ def test_stages_partition_the_layers(layers, pp):
 
 
 @settings(max_examples=30)
-@given(st.sampled_from([1, 2, 4, 8, 16]), st.booleans(), st.sampled_from(["zai-org/GLM-5.2-FP8", "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2"]))
+@given(
+    st.sampled_from([1, 2, 4, 8, 16]),
+    st.booleans(),
+    st.sampled_from(["zai-org/GLM-5.2-FP8", "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2"]),
+)
 def test_more_tensor_parallelism_never_costs_a_gpu_more(tp, mtp, model):
     checkpoint = load_checkpoint(model)
     (one,), (two,) = (weights_by_stage(checkpoint, Split(tp=size, mtp=mtp)) for size in (tp, min(tp * 2, 16)))
@@ -100,7 +104,10 @@ def test_a_longer_context_never_frees_memory(deployment, more):
 @given(deployments(), st.floats(0.0, 0.1))
 def test_more_utilization_never_shrinks_the_pool(deployment, more):
     higher = min(deployment.gpu_memory_utilization + more, 1.0)
-    assert plan(deployment.changed(gpu_memory_utilization=higher)).kv.available.likely >= plan(deployment).kv.available.likely
+    assert (
+        plan(deployment.changed(gpu_memory_utilization=higher)).kv.available.likely
+        >= plan(deployment).kv.available.likely
+    )
 
 
 @settings(max_examples=60, deadline=None)
@@ -118,4 +125,10 @@ def test_the_verdict_agrees_with_the_planner(deployment):
 def test_independent_errors_add_less_than_dependent_ones(triples):
     bands = [Band(*sorted(triple)) for triple in triples]
     total = combine(bands)
-    assert sum(b.low for b in bands) - len(bands) <= total.low <= total.likely <= total.high <= sum(b.high for b in bands) + len(bands)
+    assert (
+        sum(b.low for b in bands) - len(bands)
+        <= total.low
+        <= total.likely
+        <= total.high
+        <= sum(b.high for b in bands) + len(bands)
+    )

@@ -45,7 +45,9 @@ def test_bf16_kv_with_dcp_is_refused_on_hopper():
     assert "bf16" in result.verdict.reason
 
 
-@pytest.mark.parametrize("gpu", ["a100_80_sxm", "l40s", "rtx_3090", "tpu_v6e", "gaudi3", "mac_m3_ultra_256", "ascend_910b"])
+@pytest.mark.parametrize(
+    "gpu", ["a100_80_sxm", "l40s", "rtx_3090", "tpu_v6e", "gaudi3", "mac_m3_ultra_256", "ascend_910b"]
+)
 def test_devices_without_a_kernel(gpu):
     assert made(gpu=gpu).verdict.status == "unsupported"
 
@@ -69,7 +71,12 @@ def test_an_open_release_shows_both_records():
 
 def test_a_stated_pool_is_judged_alone():
     need = 2048 * 3_502_592
-    base = {"kv_cache_dtype": "fp8_ds_mla", "max_model_len": 131_072, "speculative_method": "mtp", "gpu_memory_utilization": 0.99}
+    base = {
+        "kv_cache_dtype": "fp8_ds_mla",
+        "max_model_len": 131_072,
+        "speculative_method": "mtp",
+        "gpu_memory_utilization": 0.99,
+    }
     assert made(available_kv_bytes=need + 3_502_592, **base).verdict.status == "fits"
     assert made(available_kv_bytes=need + 3_502_591, **base).verdict.status == "does_not_fit"
 
@@ -110,7 +117,9 @@ def test_bad_input_names_the_field(settings, field):
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("gpu", ["h200_sxm", "b200_sxm", "h100_sxm", "rtx_pro_6000", "b300_sxm", "gb200_nvl72", "h20_141"])
+@pytest.mark.parametrize(
+    "gpu", ["h200_sxm", "b200_sxm", "h100_sxm", "rtx_pro_6000", "b300_sxm", "gb200_nvl72", "h20_141"]
+)
 def test_the_mended_command_fits_and_changes_nothing_else(name, gpu):
     start = plan(preset(name, gpu))
     mend = nearest_fit(start)

@@ -19,7 +19,9 @@ def planned(request: dict, planner: dict) -> tuple[list[kv.Stage], kv.Pool]:
     stages = []
     for index, layers in enumerate(stage_layers(GEOMETRY.num_hidden_layers, pp)):
         count = kv.cache_layers(GEOMETRY, layers, bool(request["mtp"]), index == pp - 1, all_indexers=False)
-        block = kv.bytes_per_block(record, count.mla, kv.indexer_record_bytes(GEOMETRY.index_head_dim), count.indexer, block_size)
+        block = kv.bytes_per_block(
+            record, count.mla, kv.indexer_record_bytes(GEOMETRY.index_head_dim), count.indexer, block_size
+        )
         stages.append(kv.Stage(block, planner["available_bytes"][index]))
     auto = request["max_model_len"] in ("auto", -1)
     length = GEOMETRY.max_position_embeddings if auto else request["max_model_len"]

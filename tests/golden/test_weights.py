@@ -101,7 +101,7 @@ def test_printed_weights_lie_above_the_sum_by_the_load_extras(model, split, prin
 
 
 def test_a_cut_scale_block_is_refused_as_the_engine_does():
-    with pytest.raises(InputError, match="tensor_parallel_size must be .* 64 of 2,048"):
+    with pytest.raises(InputError, match=r"tensor_parallel_size must be .* 64 of 2,048"):
         weights_by_stage(load_checkpoint("zai-org/GLM-5.2-FP8"), Split(tp=32))
 
 

@@ -1,0 +1,48 @@
+"""What a pasted command says, and what it leaves open."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class ParsedCommand:
+    """One launch command as it was read.
+
+    Attributes:
+        engine: ``vllm``, ``sglang`` or ``llama.cpp``.
+        settings: only what the text states, under vLLM's names.
+        unresolved: settings whose value is a variable or placeholder that the text does not set.
+        no_effect_on_memory, not_modelled: other flags of the engine, as written.
+        unknown: flags that are none of the engine's: ``{"flag", "nearest"}``.
+        warnings: what a careful reader would say about the text.
+        environment: variables that the text sets for the command.
+        json_settings: JSON values as a whole (``speculative_config`` and others).
+        outcome: ``read``, ``read_with_warning``, or ``ask`` where the model stays open.
+    """
+
+    engine: str
+    settings: dict[str, Any]
+    unresolved: list[str] = field(default_factory=list)
+    no_effect_on_memory: list[str] = field(default_factory=list)
+    not_modelled: list[str] = field(default_factory=list)
+    unknown: list[dict[str, str | None]] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    environment: dict[str, str] = field(default_factory=dict)
+    json_settings: dict[str, Any] = field(default_factory=dict)
+    outcome: str = "read"
+
+    def to_dict(self) -> dict[str, Any]:
+        """As ``glmcalc parse --json`` prints it."""
+        return {
+            "engine": self.engine,
+            "settings": self.settings,
+            "unresolved": self.unresolved,
+            "no_effect_on_memory": self.no_effect_on_memory,
+            "not_modelled": self.not_modelled,
+            "unknown": self.unknown,
+            "warnings": self.warnings,
+            "environment": self.environment,
+            "outcome": self.outcome,
+        }

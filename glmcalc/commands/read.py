@@ -1,0 +1,96 @@
+"""Reading a pasted launch command: find it, then take its flags one by one."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from glmcalc.commands.arguments import read_vllm_arguments
+from glmcalc.commands.lexing import straighten
+from glmcalc.commands.manifests import launches_in_manifest, looks_like_manifest
+from glmcalc.commands.others import read_other
+from glmcalc.commands.parsed import ParsedCommand
+from glmcalc.commands.shell import Launch, find_launches
+from glmcalc.facts.errors import InputError
+
+LONGEST = 256_000
+
+
+def read_command(text: str) -> ParsedCommand:
+    """Read a launch command of vLLM, SGLang or llama-server as people paste it.
+
+    Shell lines, docker lines, compose and Kubernetes fragments, with prompts, comments, fences, variables, curly quotes
+    and what follows in a log. Where there are several commands the first is read, and a warning says so.
+
+    Raises:
+        InputError: none of these, a quote that never closes, a value that is not of its flag's type, two models.
+    """
+    if len(text) > LONGEST:
+        raise InputError("command", f"{len(text):,} characters", f"at most {LONGEST:,} characters")
+    plain = straighten(text.replace("\x00", ""))
+    launches = _launches(plain)
+    if not launches:
+        raise InputError(
+            "command", plain.strip()[:60], "a vllm serve, SGLang or llama-server command",
+            "No launch command of vLLM, SGLang or llama-server is found in the text.",
+        )  # fmt: skip
+    launch = launches[0]
+    parsed = read_vllm_arguments(launch, _config_file(launch, text)) if launch.engine == "vllm" else read_other(launch)
+    warnings = [*launch.warnings, *parsed.warnings]
+    if len(launches) > 1:
+        warnings.append(f"The text holds {len(launches)} launch commands; the first ({launch.engine}) is read.")
+    if launch.cut:
+        warnings.append("The command is cut off at its end; what follows is missing.")
+    outcome = "ask" if "model" not in parsed.settings and "model" not in parsed.unresolved else parsed.outcome
+    if "model" in parsed.unresolved and not parsed.settings:
+        outcome = "ask"
+    if outcome == "read" and launch.cut:
+        outcome = "read_with_warning"
+    return ParsedCommand(
+        launch.engine, parsed.settings, parsed.unresolved, parsed.no_effect_on_memory, parsed.not_modelled, parsed.unknown,
+        warnings, launch.environment, parsed.json_settings, "ask" if "model" not in parsed.settings else outcome,
+    )  # fmt: skip
+
+
+def _launches(text: str) -> list[Launch]:
+    if looks_like_manifest(text):
+        found = launches_in_manifest(text)
+        if found:
+            return found
+    found = find_launches(text)
+    return found or _bare_flags(text)
+
+
+def _bare_flags(text: str) -> list[Launch]:
+    """The tail of a command: flags without the program before them."""
+    from glmcalc.commands.flags import find_flag
+
+    found = (
+        find_launches("vllm serve " + re.sub(r"(?m)^\+", "", text).strip()) if re.match(r"\s*\+?\s*--\w", text) else []
+    )
+    if not found:
+        return []
+    flags = [word.split("=")[0] for word in found[0].words if word.startswith("--")]
+    if not any(find_flag(name)[0] for name in flags):
+        return []
+    found[0].warnings.append("The text holds flags without a command; they are read as vLLM's.")
+    return found[:1]
+
+
+def _config_file(launch: Launch, text: str) -> dict[str, Any]:
+    """Flags of a ``--config`` file that is shown in the same paste, in a fence of its own."""
+    if not any(word == "--config" or word.startswith("--config=") for word in launch.words):
+        return {}
+    for body in re.findall(r"```ya?ml\n(.*?)```", text, re.DOTALL):
+        import yaml
+
+        try:
+            data = yaml.safe_load(body)
+        except (yaml.YAMLError, ValueError, RecursionError):
+            continue
+        if isinstance(data, dict):
+            return {str(name): value for name, value in data.items()}
+    raise InputError(
+        "config", "a file", "the file's lines in the paste",
+        "The flags are in a --config file that the text does not show; paste the file's lines.",
+    )  # fmt: skip

@@ -1,0 +1,264 @@
+"""Finding the launch command in a paste: prompts, fences, comments, variables, wrappers, containers."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Mapping, Sequence
+
+from glmcalc.commands.lexing import LITERAL_DOLLAR, LITERAL_PERCENT, Line, join_continuations, split_line
+from glmcalc.facts.errors import InputError
+
+_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
+_VARIABLE = re.compile(
+    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
+    r"|%([A-Za-z_][A-Za-z0-9_]*)%"
+)
+_LEFT_OPEN = re.compile(r"\$[\w({@*]|%[A-Za-z_]\w*%|<[^<>]*>|__[A-Z][A-Z0-9_]*__|\{\{|^\.\.\.$")
+_SHELLS = ("bash", "sh", "zsh", "dash")
+_DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
+_VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
+_IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
+_MOST_LINES = 400
+
+
+@dataclass
+class Launch:
+    """A launch command that was found: the engine and its arguments, before they are read."""
+
+    engine: str
+    words: list[str]
+    environment: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    cut: bool = False
+
+
+def find_launches(text: str, variables: dict[str, str] | None = None, depth: int = 0) -> list[Launch]:
+    """All launch commands of a script or paste, in order; variables that the text sets are put in.
+
+    Raises:
+        InputError: a quote that never closes in a line that launches something.
+    """
+    known: dict[str, str] = variables if variables is not None else {}
+    logical, cut = join_continuations(_undressed(text))
+    found: list[Launch] = []
+    index = 0
+    while index < len(logical):
+        commands, used = _closed_line(logical, index)
+        for command in commands:
+            launch = _read_line(command, known, depth)
+            if launch is not None:
+                found.append(launch)
+        index += used
+    if found and cut:
+        found[-1].cut = True
+    return found
+
+
+def expand(word: str, variables: Mapping[str, str]) -> tuple[str, bool]:
+    """``word`` with variables put in, and whether something in it stays open (a variable, a placeholder)."""
+
+    def put(match: re.Match[str]) -> str:
+        name = match[1] or match[3] or match[4] or match[5]
+        if name in variables:
+            return variables[name]
+        if match[2] is not None:
+            return str(match[2])
+        return str(match[0])
+
+    for _ in range(4):
+        after = _VARIABLE.sub(put, word)
+        if after == word or len(after) > 100_000:
+            break
+        word = after
+    still_open = _LEFT_OPEN.search(word) is not None
+    return word.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), still_open
+
+
+def _undressed(text: str) -> str:
+    """Without Markdown fences, quote marks of mails, diff marks and the backticks round a single command."""
+    lines = [line for line in text.split("\n") if not re.match(r"\s*(```|~~~)", line)]
+    filled = [line for line in lines if line.strip()]
+    plus = sum(line.startswith("+") for line in filled)
+    minus = sum(re.match(r"-\s", line) is not None and not re.match(r"-\s+-{0,2}[\w\"'-]", line) for line in filled)
+    removed = [line for line in filled if re.match(r"-\s{2,}\S", line)]
+    if plus and removed and "vllm" in text and any("serve" in line or "--" in line for line in removed):
+        raise InputError(
+            "command",
+            text.strip()[:60],
+            "one version of a command",
+            "The paste is a diff with a removed and an added version; paste one of them.",
+        )
+    if filled and plus >= max(len(filled) // 2, 1) and not minus:
+        lines = [line[1:] if line.startswith("+") else line for line in lines]
+    if filled and all(re.match(r"\s*>", line) for line in filled):
+        lines = [re.sub(r"^\s*>\s?", "", line) for line in lines]
+    body = "\n".join(lines)
+    stripped = body.strip()
+    if stripped.startswith("`") and stripped.endswith("`") and stripped.count("`") == 2:
+        body = stripped[1:-1]
+    return re.sub(r"(?m)^\s*(?:\$|>|❯|➜)\s+", "", body)
+
+
+def _closed_line(logical: Sequence[str], index: int) -> tuple[list[Line], int]:
+    """Simple commands from line ``index`` on, taking in more lines while a quote is open; how many lines that took."""
+    text = _prompted(logical[index])
+    first = split_line(text)
+    if not first or first[-1].unclosed is None:
+        return first, 1
+    quote = first[-1].unclosed[0]
+    for more in range(1, min(_MOST_LINES, len(logical) - index)):
+        text += "\n" + logical[index + more]
+        if quote not in logical[index + more]:
+            continue
+        commands = split_line(text)
+        if commands[-1].unclosed is None:
+            return commands, more + 1
+    return first, 1
+
+
+def _prompted(line: str) -> str:
+    """A ``# `` before a launch command is root's prompt, not a comment."""
+    return re.sub(r"^\s*#+\s*(?=(?:\S*/)?(?:vllm|python3?|sglang|llama-server|docker|sudo)\s)", "", line)
+
+
+def _read_line(line: Line, variables: dict[str, str], depth: int) -> Launch | None:
+    words = list(line.words)
+    environment = _assignments(words, variables)
+    if not words:
+        return None
+    if words[0] in ("export", "set", "setx", "local", "declare", "readonly"):
+        for word in words[1:]:
+            match = _ASSIGNMENT.fullmatch(word)
+            if match:
+                variables[match[1]] = expand(match[2], variables)[0]
+        return None
+    launch = _inside_shell(words, variables, depth) or _find(words, variables)
+    if launch is None:
+        return None
+    if line.unclosed is not None:
+        if _looks_cut(line):
+            launch.cut = True
+        else:
+            raise InputError(
+                "command", line.unclosed, "text with closed quotes", f"A quote never closes: {line.unclosed}."
+            )
+    launch.environment = {
+        **{name: value for name, value in variables.items() if name.isupper()},
+        **environment,
+        **launch.environment,
+    }
+    return launch
+
+
+def _looks_cut(line: Line) -> bool:
+    return bool(line.words) and line.words[-1].endswith(("…", "..."))
+
+
+def _assignments(words: list[str], variables: dict[str, str]) -> dict[str, str]:
+    """Take ``NAME=value`` words off the front; alone on a line they set variables, before a command its environment."""
+    taken: dict[str, str] = {}
+    if words and words[0] == "env":
+        words.pop(0)
+    while words:
+        match = _ASSIGNMENT.fullmatch(words[0])
+        if match is None or match[2].startswith("("):
+            break
+        taken[match[1]] = expand(match[2], variables)[0]
+        words.pop(0)
+    if taken and not words:
+        variables.update(taken)
+        return {}
+    return taken
+
+
+def _inside_shell(words: Sequence[str], variables: dict[str, str], depth: int) -> Launch | None:
+    """The command inside ``bash -lc '…'``."""
+    for at, word in enumerate(words):
+        if word.rsplit("/", 1)[-1] not in _SHELLS or depth > 3:
+            continue
+        for script in words[at + 1 :]:
+            if not script.startswith("-") and re.search(r"\s", script):
+                inner = dict(variables)
+                inner.update(_container_environment(words[:at], variables))
+                found = find_launches(
+                    script.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), inner, depth + 1
+                )
+                return found[0] if found else None
+    return None
+
+
+def _find(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
+    for at, word in enumerate(words):
+        after = words[at + 1] if at + 1 < len(words) else ""
+        if re.search(r"(?:^|[^A-Za-z0-9_.-])vllm$", word) and after == "serve":
+            return _launch("vllm", words, at + 2, variables)
+        if word == "-m" and _VLLM_MODULE.fullmatch(after):
+            return _launch("vllm", words, at + 2, variables)
+        if re.search(r"(?:^|/)vllm/entrypoints/openai/api_server\.py$", word):
+            return _launch("vllm", words, at + 1, variables)
+        if (word == "-m" and after == "sglang.launch_server") or (
+            word.rsplit("/", 1)[-1] == "sglang" and after == "serve"
+        ):
+            return _launch("sglang", words, at + 2, variables)
+        if word == "-m" and after == "sgl_jax.launch_server":
+            raise InputError(
+                "command",
+                after,
+                "vLLM, SGLang or llama-server",
+                "sgl_jax is another engine (for TPU), though its flags look like SGLang's.",
+            )
+        if re.search(r"(?:^|[/\\])llama-server(?:\.exe)?$", word):
+            return _launch("llama.cpp", words, at + 1, variables)
+    return _container(words, variables)
+
+
+def _launch(engine: str, words: Sequence[str], start: int, variables: Mapping[str, str]) -> Launch:
+    return Launch(engine, list(words[start:]), _container_environment(words[:start], variables))
+
+
+def _container(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
+    """Arguments after the image of ``docker run``, or of a fragment that begins with the image."""
+    at = 0
+    runner = next(
+        (i for i, word in enumerate(words) if word.rsplit("/", 1)[-1] in ("docker", "podman", "nerdctl")), None
+    )
+    if runner is not None:
+        if "run" not in words[runner:]:
+            return None
+        at = words.index("run", runner) + 1
+        while at < len(words) and words[at].startswith("-"):
+            single = "=" in words[at] or _DOCKER_SWITCH.fullmatch(words[at]) is not None
+            at += 1 if single else 2
+    if at >= len(words) or not _IMAGE.fullmatch(words[at]):
+        return None
+    engine = image_engine(words[at])
+    if engine is None or (runner is None and "/" not in words[at] and ":" not in words[at]):
+        return None
+    return Launch(engine, list(words[at + 1 :]), _container_environment(words[:at], variables))
+
+
+def image_engine(image: str) -> str | None:
+    """The engine that a container image runs, by its name."""
+    name = image.lower()
+    if "vllm" in name:
+        return "vllm"
+    if "sglang" in name:
+        return "sglang"
+    return "llama.cpp" if "llama" in name and "server" in name else None
+
+
+def _container_environment(words: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for at, word in enumerate(words):
+        stated = None
+        if word in ("-e", "--env") and at + 1 < len(words):
+            stated = words[at + 1]
+        elif word.startswith("--env="):
+            stated = word[6:]
+        match = _ASSIGNMENT.fullmatch(stated) if stated else None
+        if match:
+            value, still_open = expand(match[2], variables)
+            if not still_open:
+                found[match[1]] = value
+    return found
