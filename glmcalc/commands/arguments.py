@@ -51,6 +51,8 @@ class _Reader:
         self.unknown: list[dict[str, str | None]] = []
         self.warnings: list[str] = []
         self.json: dict[str, Any] = {}
+        self.kept: list[str] = []
+        self.heavy: list[str] = []
 
     def read(self, words: list[str]) -> None:
         at = 0
@@ -101,10 +103,20 @@ class _Reader:
         if dot:
             if not values and at + 1 < len(words):
                 values, after = [words[at + 1]], at + 2
+            self._keep(flag, f"{flag.names[0]}.{path}", values)
             self._dotted(flag, path, values)
         else:
+            self._keep(flag, "--no-" + flag.names[0][2:] if negated else flag.names[0], values)
             self._take(flag, values, negated)
         return after
+
+    def _keep(self, flag: Flag, name: str, values: list[str]) -> None:
+        """Carry over what no setting holds, so that a new command changes nothing else."""
+        if flag.effect == "modelled" or flag.retired:
+            return
+        if flag.heavy:
+            self.heavy.append(flag.names[0])
+        self.kept += [name, *(expand(value, self.variables)[0] for value in values)]
 
     def _values(self, words: list[str], at: int, flag: Flag) -> tuple[list[str], int]:
         if flag.arity == 0:
@@ -135,7 +147,7 @@ class _Reader:
             self.not_modelled.append(flag.names[0])
         if flag.type == "json" or flag.setting in ("hf_overrides", "compilation_config"):
             self._json(flag, values)
-        if flag.effect != "modelled" or flag.type == "json":
+        if (flag.effect != "modelled" and not flag.stated) or flag.type == "json":
             return
         name = _RENAMED.get(flag.setting, flag.setting)
         if flag.arity == 0:
@@ -220,5 +232,5 @@ class _Reader:
         """What was read."""
         return ParsedCommand(
             "vllm", self.settings, self.unresolved, list(dict.fromkeys(self.no_effect)), list(dict.fromkeys(self.not_modelled)),
-            self.unknown, self.warnings, {}, self.json,
+            self.unknown, self.warnings, json_settings=self.json, kept=self.kept, heavy=self.heavy,
         )  # fmt: skip

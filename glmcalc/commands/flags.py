@@ -20,7 +20,10 @@ _HUMAN = re.compile(r"(-?\d{1,18}(?:\.\d{1,12})?)([kKmMgGtT])")
 
 @dataclass(frozen=True)
 class Flag:
-    """One flag: its names, arity (0 switch, 1 value, -1 one or more), type, and effect on GPU memory."""
+    """One flag: its names, arity (0 switch, 1 value, -1 one or more), type, and effect on GPU memory.
+
+    ``heavy`` ones can move GiB without being modelled; ``stated`` ones have no effect and are settings all the same.
+    """
 
     names: tuple[str, ...]
     arity: int
@@ -28,6 +31,8 @@ class Flag:
     effect: str
     why: str | None
     retired: bool
+    heavy: bool = False
+    stated: bool = False
 
     @property
     def setting(self) -> str:
@@ -40,7 +45,12 @@ def _by_name() -> dict[str, Flag]:
     flags = {}
     for row in load_json("vllm_flags.json")["flags"]:
         flag = Flag(
-            tuple(row["names"]), row["arity"], row["type"], row["effect"], row.get("why"), bool(row.get("retired"))
+            tuple(row["names"]),
+            row["arity"],
+            row["type"],
+            row["effect"],
+            row.get("why"),
+            *(bool(row.get(mark)) for mark in ("retired", "heavy", "stated")),
         )
         for name in flag.names:
             flags[name] = flag

@@ -19,6 +19,8 @@ class ParsedCommand:
         warnings: what a careful reader would say about the text.
         environment: variables that the text sets for the command.
         json_settings: JSON values as a whole (``speculative_config`` and others).
+        kept: words of flags that are no settings, to go into a new command as they are.
+        heavy: those of ``not_modelled`` that can move GiB.
         outcome: ``read``, ``read_with_warning``, or ``ask`` where the model stays open.
     """
 
@@ -32,6 +34,8 @@ class ParsedCommand:
     environment: dict[str, str] = field(default_factory=dict)
     json_settings: dict[str, Any] = field(default_factory=dict)
     outcome: str = "read"
+    kept: list[str] = field(default_factory=list)
+    heavy: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``glmcalc parse --json`` prints it."""

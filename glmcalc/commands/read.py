@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import Any
 
 from glmcalc.commands.arguments import read_vllm_arguments
@@ -41,15 +42,10 @@ def read_command(text: str) -> ParsedCommand:
         warnings.append(f"The text holds {len(launches)} launch commands; the first ({launch.engine}) is read.")
     if launch.cut:
         warnings.append("The command is cut off at its end; what follows is missing.")
-    outcome = "ask" if "model" not in parsed.settings and "model" not in parsed.unresolved else parsed.outcome
-    if "model" in parsed.unresolved and not parsed.settings:
+    outcome = "read_with_warning" if launch.cut else "read"
+    if "model" not in parsed.settings:
         outcome = "ask"
-    if outcome == "read" and launch.cut:
-        outcome = "read_with_warning"
-    return ParsedCommand(
-        launch.engine, parsed.settings, parsed.unresolved, parsed.no_effect_on_memory, parsed.not_modelled, parsed.unknown,
-        warnings, launch.environment, parsed.json_settings, "ask" if "model" not in parsed.settings else outcome,
-    )  # fmt: skip
+    return replace(parsed, warnings=warnings, environment=launch.environment, outcome=outcome)
 
 
 def _launches(text: str) -> list[Launch]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
+
+_VARIABLE = re.compile(r"\$\w+|\$\{\w+\}")
 
 
-def format_serve(model: str, settings: Mapping[str, Any], json_settings: Mapping[str, Any]) -> str:
+def format_serve(
+    model: str, settings: Mapping[str, Any], json_settings: Mapping[str, Any], kept: Sequence[str] = ()
+) -> str:
     """``vllm serve MODEL --flag value …`` on one line.
 
     Args:
         model: as the engine is to be given it.
         settings: values under vLLM's names, in the order wanted; True is a bare switch, False its ``--no-`` form.
         json_settings: values written as compact JSON.
+        kept: words that follow as they are; a plain variable stays unquoted.
     """
     words = ["vllm", "serve", model]
     for name, value in settings.items():
@@ -26,4 +32,5 @@ def format_serve(model: str, settings: Mapping[str, Any], json_settings: Mapping
             words += [flag, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
     for name, value in json_settings.items():
         words += ["--" + name.replace("_", "-"), json.dumps(value, separators=(",", ":"))]
-    return shlex.join(words)
+    tail = [word if _VARIABLE.fullmatch(word) else shlex.quote(word) for word in kept]
+    return " ".join([shlex.join(words), *tail])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from dataclasses import dataclass, fields, replace
 from typing import Any, Mapping
@@ -25,6 +26,9 @@ class Deployment:
         max_model_len: tokens, or ``"auto"`` / -1 for the engine's auto-fit.
         kv_cache_memory_bytes, available_kv_bytes, weights_bytes: bytes per GPU; the last two are as a log printed them.
         gpu_memory_bytes: memory of one GPU as a log printed it, for parts that are sold in several sizes.
+        kept, speculative_extra: words of a pasted command, and JSON of its speculation, that no setting holds; they go
+            into :meth:`command` as they are.
+        heavy: flags of a pasted command that can move GiB and are not modelled.
         estimate_cudagraphs: ``VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS``; None: the release's default.
 
     Raises:
@@ -59,6 +63,9 @@ class Deployment:
     available_kv_bytes: int | None = None
     weights_bytes: int | None = None
     gpu_memory_bytes: int | None = None
+    kept: tuple[str, ...] = ()
+    heavy: tuple[str, ...] = ()
+    speculative_extra: str | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
@@ -124,11 +131,16 @@ class Deployment:
 
         flags = {name: getattr(self, name) for name in COMMAND_FLAGS if getattr(self, name) not in (None, False)}
         json_settings: dict[str, Any] = {}
-        if self.speculative_method is not None:
-            json_settings["speculative_config"] = {"method": self.speculative_method}
-            if self.num_speculative_tokens is not None:
-                json_settings["speculative_config"]["num_speculative_tokens"] = self.num_speculative_tokens
-        return format_serve(self.model, flags, json_settings)
+        if self.speculative_method is not None or self.num_speculative_tokens is not None:
+            speculation = {
+                "method": self.speculative_method,
+                "num_speculative_tokens": self.num_speculative_tokens,
+                **json.loads(self.speculative_extra or "{}"),
+            }
+            json_settings["speculative_config"] = {
+                key: value for key, value in speculation.items() if value is not None
+            }
+        return format_serve(self.model, flags, json_settings, self.kept)
 
 
 COMMAND_FLAGS = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -58,6 +59,13 @@ def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
     What has no effect on memory stays out; an environment variable that has goes in under the setting's name.
     """
     settings = {name: value for name, value in parsed.settings.items() if name != "enable_prefix_caching"}
+    settings["kept"] = tuple(parsed.kept)
+    settings["heavy"] = tuple(parsed.heavy)
+    speculation = parsed.json_settings.get("speculative_config")
+    if isinstance(speculation, dict):
+        rest = {key: value for key, value in speculation.items() if key not in ("method", "num_speculative_tokens")}
+        if rest:
+            settings["speculative_extra"] = json.dumps(rest)
     estimate = parsed.environment.get("VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS")
     if estimate is not None:
         settings["estimate_cudagraphs"] = str(estimate).strip().lower() not in ("0", "false", "")

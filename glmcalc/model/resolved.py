@@ -75,6 +75,9 @@ def resolve(asked: Deployment) -> Resolved:
     refusals = device_refusals(geometry, checkpoint.recipe.fmt, chip) + refusals
     refusals += parallel_refusals(geometry, record, chip, tp, dcp, block_size)
     mtp, depth = _speculation(asked, geometry.num_nextn_predict_layers, warnings, uncertain)
+    for flag in asked.heavy:
+        warnings.append(f"{flag} can move GiB and is not modelled")
+        uncertain.append(warnings[-1])
     _device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
     _length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
     return Resolved(

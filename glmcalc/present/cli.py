@@ -112,6 +112,8 @@ def _deployment(args: argparse.Namespace) -> tuple[Any, Any]:
         flags = read_command(line)
         stated = settings_of(flags)
         stated.pop("model", None)
+        for name in ("kept", "heavy"):
+            stated[name] = (*settings.get(name, ()), *stated[name])
         settings.update(stated)
         parsed = merge_parsed(parsed, flags)
     settings.update(options.own_settings(args))
