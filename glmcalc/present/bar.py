@@ -5,7 +5,7 @@ All three are written; the style sheet shows the one that the container has room
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, Sequence
 
 from glmcalc.facts.quantity import GIB
 from glmcalc.present.bar_upright import upright
@@ -18,26 +18,32 @@ TOP, DEEP = 50.0, 44.0
 ON_COLOUR = {"weights": "var(--onw)", POOL: "var(--onp)"}
 
 
-def budget_bar(plan: Mapping[str, Any]) -> str:
-    """The bar in its three shapes, or the reason why there is none."""
+SHAPES = ("wide", "middle", "narrow")
+
+
+def budget_bar(plan: Mapping[str, Any], shapes: Sequence[str] = SHAPES) -> str:
+    """The bar in its three shapes, or the reason why there is none.
+
+    Args:
+        plan: ``Plan.to_dict()``.
+        shapes: those to write, where it is known which one will be shown.
+    """
     full = layout(plan)
     if full is None:
         return '<p class="gm-cap">No bar: the memory of this device is not known.</p>'
-    small = layout(plan, merged=True) or full
-    return (
-        '<div class="gm-bar">'
-        + lying(full, sentence(plan), WIDE, "gm-wide")
-        + lying(small, sentence(plan), MIDDLE, "gm-middle")
-        + upright(full, sentence(plan))
-        + "</div>"
-    )
+    said = sentence(full)
+    drawn = []
+    if "wide" in shapes:
+        drawn.append(lying(full, said, WIDE, "gm-wide"))
+    if "middle" in shapes:
+        drawn.append(lying(layout(plan, merged=True) or full, said, MIDDLE, "gm-middle"))
+    if "narrow" in shapes:
+        drawn.append(upright(full, said))
+    return f'<div class="gm-bar">{"".join(drawn)}</div>'
 
 
-def sentence(plan: Mapping[str, Any]) -> str:
+def sentence(bar: Bar) -> str:
     """What the bar shows, for who cannot see it; the component table beside it has every figure."""
-    bar = layout(plan)
-    if bar is None:
-        return "Memory of one GPU"
     parts = ", ".join(f"{part.label} {part.printed}" for part in bar.parts)
     need = f" One request needs {gib_text(cents(bar.need[1] - bar.need[0]))} GiB." if bar.need else ""
     return (

@@ -68,6 +68,10 @@ class _Axis:
         share = math.log(max(value, self.bottom) / self.bottom) / math.log(self.top / self.bottom)
         return FOOT - (FOOT - TOP) * min(share, 1.0)
 
+    def open_y(self, value: float) -> float:
+        """Like :meth:`y`, but what is below the plot lies below it, where the plot's edge cuts it off."""
+        return self.y(value) if value >= self.bottom else FOOT + 40 * min(self.bottom / max(value, 0.001) - 1, 2)
+
     def x(self, length: int) -> float:
         share = math.log(min(max(length, SHORTEST), LONGEST) / SHORTEST) / math.log(LONGEST / SHORTEST)
         return LEFT + (RIGHT - LEFT) * share
@@ -95,7 +99,7 @@ def _lines(present: Line, others: Sequence[Line], axis: _Axis) -> str:
     """The curves, in a drawing of their own that is stretched to the plot; strokes keep their width."""
 
     def place(length: int, value: float) -> str:
-        return f"{axis.x(length) - LEFT:.1f} {axis.y(value) - TOP:.1f}"
+        return f"{axis.x(length) - LEFT:.1f} {axis.open_y(value) - TOP:.1f}"
 
     def path(points: Sequence[Point]) -> str:
         return "M" + "L".join(place(point.length, point.likely) for point in points)
@@ -119,14 +123,14 @@ def _lines(present: Line, others: Sequence[Line], axis: _Axis) -> str:
     wide, high = RIGHT - LEFT, FOOT - TOP
     return (
         f'<svg x="{100 * LEFT / WIDTH:.3f}%" y="{TOP}" width="{100 * wide / WIDTH:.3f}%" height="{high}" '
-        f'viewBox="0 0 {wide} {high}" preserveAspectRatio="none" aria-hidden="true">{"".join(marks)}</svg>'
+        f'viewBox="0 0 {wide} {high}" preserveAspectRatio="none" style="overflow:hidden" aria-hidden="true">{"".join(marks)}</svg>'
     )
 
 
 def _ends(drawing: Drawing, present: Line, others: Sequence[Line], here: Point, axis: _Axis) -> None:
     """A name beside the right end of every curve, and what it gives at the present length."""
     rows = sorted(
-        (axis.y(line.points[-1].likely) if line.points else FOOT + 1, line.label, _end_note(line, here), line is present)
+        (axis.open_y(line.points[-1].likely) if line.points else FOOT + 1, line.label, _end_note(line, here), line is present)
         for line in (present, *others)
     )
     places = spread([row[0] for row in rows], [28.0] * len(rows), 0, TOP, FOOT + 6)

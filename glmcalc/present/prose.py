@@ -5,15 +5,15 @@ from __future__ import annotations
 import re
 from html import escape
 
-_CODE = re.compile(r"`([^`]+)`|((?<![\w-])--[a-z][a-z0-9-]+(?: [0-9][\w.]*)?)")
+_CODE = re.compile(r"`([^`]+)`|((?<![\w-])--[a-z][\w-]+(?: (?:[0-9](?:[\w.]*\w)?|auto|bfloat16|fp8\w*))?)")
 _URL = re.compile(r"https?://[^\s<>\"'`()]*[^\s<>\"'`().,;:]")
 
 
 def prose(text: str) -> str:
     """A sentence as HTML: escaped; `quoted` words and ``--flags`` as code; addresses as links.
 
-    >>> prose("Add `--max-num-seqs 64` & <b>")
-    'Add <code>--max-num-seqs 64</code> &amp; &lt;b&gt;'
+    >>> prose("Add `--max-num-seqs 64` & <b>, or --block-size 64.")
+    'Add <code>--max-num-seqs 64</code> &amp; &lt;b&gt;, or <code>--block-size 64</code>.'
     """
     parts, last = [], 0
     for match in _CODE.finditer(text):

@@ -55,7 +55,7 @@ def _row(row: Row) -> str:
     return (
         f'<tr data-row="{escape(row.name)}"{cls}><th scope="row"{title}>{swatch}{escape(row.label)}</th>'
         f'<td class="r">{gib_text(row.cents)}</td><td class="r gm-band">{_band(row.low, row.high)}</td>'
-        f'<td>{basis_mark(row.basis)}</td><td class="gm-src"><div>{source(row.source)}</div></td></tr>'
+        f'<td>{basis_mark(row.basis)}</td><td class="gm-src"><div title="{escape(row.source)}">{source(row.source)}</div></td></tr>'
     )
 
 

@@ -44,23 +44,32 @@ def tile(status: str, sentence: str, note: str = "", level: str = "") -> str:
 def verdict(plan: Mapping[str, Any]) -> str:
     """The verdict of ``Plan.to_dict()``."""
     said = plan["verdict"]
-    parts = [prose(said["advice"])] if said.get("advice") else []
-    settle = said.get("settle")
-    if settle and settle not in (said.get("advice") or ""):
-        parts.append(f"To settle it, start once and look for the log line <code>{escape(settle)}</code>.")
+    parts = [_mended(said["mend"])] if said.get("mend") else []
+    if said.get("advice"):
+        advice = str(said["advice"])
+        parts.append(prose(f"Or {advice[:1].lower()}{advice[1:]}" if parts else advice))
+    if said.get("settle"):
+        parts.append(f"To settle it: {prose(said['settle'])}.")
     if said.get("watch"):
         parts.append(f"<b>Watch:</b> {prose(said['watch'])}")
     return tile(said["status"], prose(said["reason"]), " ".join(parts))
 
 
-def bad_input(error: Mapping[str, Any]) -> str:
-    """The verdict of an :class:`InputError` (its ``to_dict()``): what was given, what is allowed."""
-    return tile(
-        "input",
-        prose(str(error["message"])),
-        f"<code>{escape(str(error['field']))}</code> takes {prose(str(error['allowed']))}. "
-        "The last good state stays on the page, greyed.",
-    )
+def _mended(mend: Mapping[str, Any]) -> str:
+    changes = ", ".join(f"<code>{escape(str(change['flag']))} {escape(str(change['to']))}</code>" for change in mend["change"])
+    return f"With {changes} it fits: {prose(str(mend['summary']))}"
+
+
+def bad_input(error: Mapping[str, Any], kept: bool) -> str:
+    """The verdict of an :class:`InputError` (its ``to_dict()``): what was given, what is allowed.
+
+    Args:
+        error: field, value, allowed, message.
+        kept: whether an earlier result still stands below.
+    """
+    message, allowed = str(error["message"]), str(error["allowed"])
+    note = "" if allowed in message else f"<code>{escape(str(error['field']))}</code> takes {prose(allowed)}. "
+    return tile("input", prose(message), note + ("The last good state stays below, greyed." if kept else ""))
 
 
 def starting() -> str:

@@ -1,0 +1,278 @@
+// The page's side of the calculator: sends what the user sets, shows what the kernel answers. No arithmetic.
+function theme(root, standalone) {
+  const body = document.body;
+  const forced = standalone ? new URLSearchParams(location.search).get("theme") : null;
+  const jupyter = standalone ? null : body.dataset.jpThemeLight;
+  root.classList.toggle("dark", forced === "dark" || jupyter === "false");
+  root.classList.toggle("light", forced === "light" || jupyter === "true");
+  if (standalone) body.style.background = getComputedStyle(root).getPropertyValue("--bg");
+}
+
+function setSlider(slider, text) {
+  const stops = slider.dataset.stops.split(" ").map(Number);
+  const value = Number(String(text).replace(/,/g, ""));
+  if (!Number.isFinite(value)) return;
+  let best = 0;
+  stops.forEach((stop, i) => {
+    if (Math.abs(stop - value) < Math.abs(stops[best] - value)) best = i;
+  });
+  slider.value = best;
+  slider.setAttribute("aria-valuetext", value.toLocaleString("en-US"));
+}
+
+function setField(field, text, force) {
+  if (field.type === "checkbox") {
+    field.checked = /^(true|1|yes|on)$/i.test(text);
+    return;
+  }
+  if (field === document.activeElement && field.tagName === "INPUT" && !force) return;
+  if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === text)) {
+    field.add(new Option(text, text));
+  }
+  if (field.value !== text) field.value = text;
+}
+
+// Make `old` read like `fresh` by touching only what differs: less to lay out, and the focus stays where it is.
+function morph(old, fresh) {
+  let at = old.firstChild;
+  for (let next = fresh.firstChild, after; next; next = after) {
+    after = next.nextSibling;
+    if (!at) {
+      old.append(next);
+    } else if (at.nodeName !== next.nodeName || at.nodeType !== next.nodeType) {
+      const gone = at;
+      at = at.nextSibling;
+      gone.replaceWith(next);
+    } else {
+      if (at.nodeType === Node.TEXT_NODE) {
+        if (at.data !== next.data) at.data = next.data;
+      } else if (!at.isEqualNode(next)) {
+        for (const { name, value } of [...next.attributes]) {
+          if (at.getAttribute(name) !== value) at.setAttribute(name, value);
+        }
+        for (const { name } of [...at.attributes]) {
+          if (!next.hasAttribute(name)) at.removeAttribute(name);
+        }
+        morph(at, next);
+      }
+      at = at.nextSibling;
+    }
+  }
+  while (at) {
+    const gone = at;
+    at = at.nextSibling;
+    gone.remove();
+  }
+}
+
+function copyText(text) {
+  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
+  const area = document.createElement("textarea");
+  area.value = text;
+  document.body.append(area);
+  area.select();
+  document.execCommand("copy");
+  area.remove();
+  return Promise.resolve();
+}
+
+function pretty(text) {
+  return /^\d{4,}$/.test(text) ? Number(text).toLocaleString("en-US") : text;
+}
+
+function render({ model, el }) {
+  const standalone = model.get("standalone");
+  const root = document.createElement("div");
+  root.className = "gm gm-page";
+  root.dataset.lmSuppressShortcuts = "true";
+  root.innerHTML = model.get("frame");
+  el.append(root);
+  requestAnimationFrame(() => theme(root, standalone)); // after the view is in the page
+  const part = (name) => root.querySelector(`[data-part="${name}"]`);
+  const all = (selector) => [...root.querySelectorAll(selector)];
+  const last = {};
+  let waiting = false;
+  let queue = null;
+  let force = false;
+  let dim = 0;
+  let address = 0;
+
+  // The bar has three shapes; the kernel writes only the one that is seen. The same widths stand in the style sheet.
+  let shape = "";
+  const resized = new ResizeObserver(([entry]) => {
+    const width = entry.contentRect.width;
+    const fitting = width >= 960 ? "wide" : width >= 600 ? "middle" : "narrow";
+    if (shape && shape !== fitting) send({ kind: "shape" });
+    shape = fitting;
+  });
+  resized.observe(part("bar"));
+  function flush() {
+    if (waiting || !queue) return;
+    force = queue.kind === "paste" || queue.kind === "preset";
+    waiting = true;
+    dim = setTimeout(() => root.classList.add("gm-slow"), 300);
+    model.send({ ...queue, shape });
+    queue = null;
+  }
+  function send(message) {
+    const both = message.kind === "change" && queue && queue.kind === "change";
+    queue = both ? { kind: "change", changes: { ...queue.changes, ...message.changes } } : message;
+    flush();
+  }
+  const change = (name, text) => send({ kind: "change", changes: { [name]: text } });
+
+  function showParts(parts) {
+    for (const [name, html] of Object.entries(parts)) {
+      const place = part(name);
+      if (place && last[name] !== html) {
+        const fresh = document.createElement("template");
+        fresh.innerHTML = html;
+        morph(place, fresh.content);
+        last[name] = html;
+      }
+    }
+  }
+  function showControls(view) {
+    for (const field of all("[data-name]")) {
+      const name = field.dataset.name;
+      const filled = view.placeholders[name] || "";
+      const own = view.values[name] || "";
+      const picks = field.tagName === "SELECT" && name !== "kv_cache_dtype" && name !== "quantization";
+      if (field.type === "text") field.placeholder = pretty(filled);
+      setField(field, field.classList.contains("num") ? pretty(own) : own || (picks ? filled || (name.endsWith("_size") ? "1" : "") : ""), force);
+      field.toggleAttribute("aria-invalid", false);
+      if (view.errors[name]) field.setAttribute("aria-invalid", "true");
+      const slider = root.querySelector(`[data-slider="${name}"]`);
+      if (slider && slider !== document.activeElement) setSlider(slider, own || filled);
+      else if (slider) slider.setAttribute("aria-valuetext", pretty(own || filled));
+    }
+    for (const line of all("[data-help]")) {
+      const text = view.helps[line.dataset.help];
+      if (text) line.textContent = text;
+    }
+    for (const line of all("[data-error]")) {
+      const text = view.errors[line.dataset.error] || "";
+      line.textContent = text;
+      line.hidden = !text;
+    }
+    for (const button of all("[data-preset]")) {
+      button.setAttribute("aria-pressed", String(button.dataset.preset === view.preset));
+    }
+    const read = root.querySelector("[data-read]");
+    if (view.read) read.textContent = view.read;
+    read.classList.toggle("gm-err", view.read_bad);
+  }
+  function showLink(query) {
+    const keep = standalone ? new URLSearchParams(location.search).get("theme") : null;
+    const full = keep ? `${query}&theme=${encodeURIComponent(keep)}` : query;
+    const link = root.querySelector("[data-link]");
+    link.href = standalone ? location.pathname + full : full;
+    link.hidden = !standalone;
+    root.querySelector("[data-query]").textContent = query;
+    root.querySelector("[data-query]").title = query;
+    clearTimeout(address);
+    if (standalone && location.search !== full) {
+      address = setTimeout(() => history.replaceState(null, "", location.pathname + full), 200);
+    }
+  }
+  function show(view) {
+    clearTimeout(dim);
+    root.classList.remove("gm-slow");
+    root.classList.toggle("gm-old", view.stale);
+    showParts(view.parts);
+    root.dataset.status = view.status;
+    setTimeout(() => settle(view), 0); // the answer first, then the controls' own words
+  }
+  function settle(view) {
+    showControls(view);
+    showLink(view.query);
+    root.dataset.serial = view.serial;
+    force = false;
+    waiting = false;
+    flush();
+  }
+  function showLater(answer) {
+    showParts(answer.parts);
+    root.dataset.later = answer.serial;
+  }
+  function hear(message) {
+    for (const [name, act] of [["view", show], ["later", showLater]]) {
+      if (!message[name]) continue;
+      act(message[name]);
+      // For a second view of this widget: it starts from the model, which must not lag behind.
+      const kept = { ...message[name], parts: { ...model.get(name).parts, ...message[name].parts } };
+      setTimeout(() => model.set(name, kept), 0);
+    }
+  }
+
+  const later = new Map();
+  function soon(key, delay, act) {
+    clearTimeout(later.get(key));
+    later.set(key, setTimeout(act, delay));
+  }
+  root.addEventListener("input", (event) => {
+    const field = event.target;
+    if (field.dataset.slider) {
+      const text = field.dataset.stops.split(" ")[field.value];
+      const exact = root.querySelector(`[data-name="${field.dataset.slider}"]`);
+      exact.value = pretty(text);
+      field.setAttribute("aria-valuetext", pretty(text));
+      change(field.dataset.slider, text);
+    } else if ("paste" in field.dataset) {
+      soon("paste", 250, () => send({ kind: "paste", text: field.value }));
+    } else if (field.type === "text") {
+      soon(field.dataset.name, 450, () => change(field.dataset.name, field.value.replace(/(\d),(?=\d{3})/g, "$1")));
+    }
+  });
+  root.addEventListener("change", (event) => {
+    const field = event.target;
+    if (!field.dataset.name) return;
+    clearTimeout(later.get(field.dataset.name));
+    const text = field.type === "checkbox" ? (field.checked ? "true" : "") : field.value.replace(/(\d),(?=\d{3})/g, "$1");
+    change(field.dataset.name, text);
+  });
+  root.addEventListener("keydown", (event) => {
+    const field = event.target;
+    event.stopPropagation(); // a notebook's own keys must not act on what is typed here
+    if (field.dataset && field.dataset.slider && (event.key === "PageUp" || event.key === "PageDown")) {
+      event.preventDefault();
+      field.value = Number(field.value) + (event.key === "PageUp" ? 10 : -10);
+      field.dispatchEvent(new Event("input", { bubbles: true }));
+    }
+  });
+  root.addEventListener("submit", (event) => event.preventDefault());
+  root.addEventListener("click", (event) => {
+    const button = event.target.closest("button");
+    if (!button) return;
+    if (button.dataset.preset) send({ kind: "preset", key: button.dataset.preset });
+    if ("copy" in button.dataset) {
+      copyText(button.parentElement.querySelector("pre").textContent).then(() => {
+        button.textContent = "Copied";
+        root.querySelector("[data-said]").textContent = "Copied";
+        setTimeout(() => {
+          button.textContent = "Copy";
+          root.querySelector("[data-said]").textContent = "";
+        }, 1600);
+      });
+    }
+  });
+
+  model.on("msg:custom", hear);
+  const watch = new MutationObserver(() => theme(root, standalone));
+  watch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
+  const dark = matchMedia("(prefers-color-scheme: dark)");
+  const again = () => theme(root, standalone);
+  dark.addEventListener("change", again);
+  force = true;
+  show(model.get("view"));
+  showLater(model.get("later"));
+  root.querySelector("[data-paste]").value = model.get("view").pasted;
+  return () => {
+    model.off("msg:custom", hear);
+    resized.disconnect();
+    watch.disconnect();
+    dark.removeEventListener("change", again);
+  };
+}
+
+export default { render };

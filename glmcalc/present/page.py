@@ -1,0 +1,146 @@
+"""The calculator page: one widget that shows the board and follows its controls."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from importlib.resources import files
+from itertools import count
+from typing import Any, Mapping
+
+import anywidget
+import traitlets
+
+from glmcalc.present import state as states
+from glmcalc.present.bar import SHAPES
+from glmcalc.present.board import Board, frame
+from glmcalc.present.controls import Choices, form
+
+_numbers = count(1)
+_PAUSE = 0.04  # seconds without a change before the slower half is made
+
+
+def _asset(name: str) -> str:
+    return (files("glmcalc.present") / name).read_text(encoding="utf-8")
+
+
+class Calculator(anywidget.AnyWidget):
+    """The page as a widget; all arithmetic is the :class:`Board`'s.
+
+    Answers come in two messages: what must follow a slider at once, then the curve and the search for a mend.
+    """
+
+    _esm = _asset("page.js")
+    _css = _asset("style.css") + _asset("page.css")
+    frame = traitlets.Unicode().tag(sync=True)
+    view = traitlets.Dict().tag(sync=True)
+    later = traitlets.Dict().tag(sync=True)
+    standalone = traitlets.Bool(False).tag(sync=True)
+
+    def __init__(self, board: Board, standalone: bool) -> None:
+        self._board = board
+        self._serial = 0
+        self._due: asyncio.TimerHandle | None = None
+        self._sent: dict[str, str] = {}
+        super().__init__(
+            frame=frame(form(choices(), f"gm{next(_numbers)}"), standalone),
+            view=self._numbered(board.view()),
+            later=self._numbered({"parts": board.later()}),
+            standalone=standalone,
+        )
+        self.on_msg(self._hear)
+
+    def _numbered(self, data: dict[str, Any]) -> dict[str, Any]:
+        """With a number that never repeats, so that an unchanged answer is still an answer."""
+        self._serial += 1
+        return {**data, "serial": self._serial}
+
+    def _should_send_property(self, key: str, value: Any) -> bool:
+        """Answers go out as messages of their own, which are quicker; the traits are for pages opened again."""
+        return key not in ("view", "later") and super()._should_send_property(key, value)
+
+    def _hear(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        board, kind = self._board, content.get("kind")
+        if content.get("shape") in SHAPES:
+            board.shapes = (content["shape"],)
+        if kind == "change":
+            board.change(content.get("changes") or {})
+        elif kind == "paste":
+            board.paste(str(content.get("text") or ""))
+        elif kind == "preset" and content.get("key") in states.PRESETS:
+            board.preset(content["key"])
+        elif kind != "shape":
+            return
+        self._answer("view", board.view())
+        if kind != "shape":
+            self._finish_soon()
+
+    def _answer(self, name: str, data: dict[str, Any]) -> None:
+        """Send an answer with those parts that differ from what was sent before."""
+        answer = self._numbered(data)
+        fresh = {part: html for part, html in data["parts"].items() if self._sent.get(part) != html}
+        self._sent.update(fresh)
+        self.send({name: {**answer, "parts": fresh}})
+        setattr(self, name, answer)
+
+    def _finish_soon(self) -> None:
+        """The slower half of the answer, once the quick half is out of the door (the same thread sends both)."""
+        if self._due is not None:
+            self._due.cancel()
+        try:
+            self._due = asyncio.get_running_loop().call_later(_PAUSE, self._finish)
+        except RuntimeError:  # no kernel around: a script or a test
+            self._finish()
+
+    def _finish(self) -> None:
+        self._due = None
+        self._answer("later", {"parts": self._board.later()})
+
+    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
+        """The widget, and a still picture of it for readers without a kernel (a code host, nbconvert)."""
+        made = super()._repr_mimebundle_(**kwargs)
+        if made is None:
+            return None
+        data, metadata = made if isinstance(made, tuple) else (made, {})
+        return {**data, "text/html": self._still(), "text/plain": self._plain()}, metadata
+
+    def _still(self) -> str:
+        parts = {**self._board.view()["parts"], **self._board.later()}
+        inner = "".join(parts.get(name, "") for name in ("verdict", "bar", "table", "command", "curve", "after"))
+        return f'<style>{_asset("style.css")}</style><div class="gm">{inner.replace(" data-copy", " hidden")}</div>'
+
+    def _plain(self) -> str:
+        made = self._board.made
+        return made.verdict.reason if made else "no plan"
+
+
+def choices() -> Choices:
+    """Models, devices and releases that the data know."""
+    from glmcalc.facts.engines import NEWEST
+    from glmcalc.facts.hardware import devices
+    from glmcalc.facts.models import model_names
+
+    listed = tuple((device.vendor, device.id, device.name) for device in devices())
+    return Choices(tuple(model_names()), listed, (NEWEST, "0.32.0", "0.26.0", "0.23.0", "0.21.0"))
+
+
+def calculator(query: str | None = None, **parameters: Any) -> Calculator:
+    """The calculator, opened on a deployment.
+
+    Args:
+        query: an address's query string; None takes the one that Voila was asked with. It wins over ``parameters``.
+        parameters: names and values as in the notebooks' ``parameters`` cell; None is the engine's default.
+
+    Returns:
+        The widget, to stand as the last line of a cell.
+    """
+    served = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+    asked = query if query is not None else (os.environ.get("QUERY_STRING", "") if served else "")
+    state = {**states.from_parameters(parameters), **states.from_query(asked)}
+    pasted = states.pasted_in(asked) or parameters.get("command")
+    return Calculator(Board(state, pasted), served)
+
+
+def parameters_of(names: Mapping[str, Any]) -> dict[str, Any]:
+    """The deployment's parameters among a notebook's variables."""
+    return {name: value for name, value in names.items() if name in (*states.NAMES, "command") and value is not None}
