@@ -1,0 +1,94 @@
+"""The two ways into the manual: its pages through Voila, its chapters in JupyterLab. Both stay on this machine."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from glmcalc.facts.errors import InputError
+
+_PACKAGE = Path(__file__).resolve().parent.parent
+# Kernels of pages that were closed are ended after a while, so that a server may stay up.
+_VOILA_OPTIONS = (
+    "--template=glm",
+    "--Voila.ip=127.0.0.1",
+    "--VoilaConfiguration.allow_theme_override=YES",
+    "--MappingKernelManager.cull_interval=60",
+    "--MappingKernelManager.cull_idle_timeout=600",
+)
+
+
+def chapters_folder() -> Path:
+    """Where the chapters are: inside the installed package, or at the top of a checkout."""
+    for folder in (_PACKAGE / "chapters", _PACKAGE.parent / "chapters"):
+        if folder.is_dir():
+            return folder
+    raise InputError("chapters", str(_PACKAGE), "a folder of the package", "The chapters are missing from this installation.")
+
+
+def environment() -> dict[str, str]:
+    """This process's environment with the manual's own Jupyter files found first."""
+    own = str(_PACKAGE / "present" / "jupyter")
+    paths = [own, *filter(None, [os.environ.get("JUPYTER_PATH")])]
+    return {**os.environ, "JUPYTER_PATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+
+
+def voila_command(port: int) -> list[str]:
+    """The command that serves the pages on ``127.0.0.1:port``."""
+    return [sys.executable, "-m", "voila", str(chapters_folder()), f"--port={port}", "--no-browser", *_VOILA_OPTIONS]
+
+
+def serve_app(port: int, open_browser: bool) -> int:
+    """Serve the pages until interrupted.
+
+    Args:
+        port: loopback port, 1 to 65535.
+        open_browser: open the first page once the server is asked to start.
+
+    Returns:
+        The server's exit code.
+
+    Raises:
+        InputError: a port out of range, or Voila not installed.
+    """
+    _check(port, "voila", "app")
+    command = voila_command(port)
+    if open_browser and (os.environ.get("DISPLAY") or sys.platform in ("darwin", "win32")):
+        command.remove("--no-browser")
+    return _run(command, f"http://127.0.0.1:{port}/")
+
+
+def read_chapters(port: int, open_browser: bool) -> int:
+    """Open the chapters in JupyterLab until interrupted; arguments, result and errors as :func:`serve_app`."""
+    _check(port, "jupyterlab", "read")
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={chapters_folder()}", "--ip=127.0.0.1", f"--port={port}"]
+    if os.geteuid() == 0 if hasattr(os, "geteuid") else False:
+        command.append("--allow-root")
+    if not open_browser:
+        command.append("--no-browser")
+    return _run(command, f"http://127.0.0.1:{port}/lab (with the token printed below)")
+
+
+def _check(port: int, module: str, subcommand: str) -> None:
+    if not 1 <= port <= 65535:
+        raise InputError("port", port, "1 to 65535")
+    if importlib.util.find_spec(module) is None:
+        raise InputError(
+            subcommand,
+            "not installed",
+            "the notebook extra",
+            f"{subcommand} needs the notebook extra: in a checkout, pip install '.[notebook]', or make {subcommand}.",
+        )
+
+
+def _run(command: list[str], address: str) -> int:
+    print(f"glmcalc: serving on {address}  (Ctrl-C ends it)", flush=True)
+    server = subprocess.Popen(command, env=environment())
+    try:
+        return server.wait()
+    except KeyboardInterrupt:
+        server.terminate()
+        return server.wait()
