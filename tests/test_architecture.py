@@ -25,7 +25,10 @@ LONGEST_CELL = 8
 HEAVY = ("pandas", "numpy", "yaml", "tabulate", "ipywidgets", "IPython", "jinja2")
 
 # Written in two parts, so that this file does not trip over itself.
-HOSTS = [a + b for a, b in (("pypi", ".org"), ("pythonhosted", ".org"), ("npmjs", ".org"), ("npmjs", ".com"), ("anaconda", ".org"))]
+HOSTS = [
+    a + b
+    for a, b in (("pypi", ".org"), ("pythonhosted", ".org"), ("npmjs", ".org"), ("npmjs", ".com"), ("anaconda", ".org"))
+]
 PLACES = ["/" + place for place in ("work/", "root/", "home/", "tmp/", "opt/", "Users/")]
 
 
@@ -73,7 +76,9 @@ def test_imports_run_one_way(name):
     here = room(name)
     if here is None:
         return
-    later = {other for other in imports_of(NAMES[name], lazy=True) if ROOMS.index(room(other) or "facts") > ROOMS.index(here)}
+    later = {
+        other for other in imports_of(NAMES[name], lazy=True) if ROOMS.index(room(other) or "facts") > ROOMS.index(here)
+    }
     assert later == set(), f"{name} imports a later room"
 
 
@@ -113,7 +118,9 @@ def test_public_names_are_described(path):
     bare = [
         node.name
         for node in tree.body
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+        and not node.name.startswith("_")
+        and not ast.get_docstring(node)
     ]
     assert bare == []
 
@@ -129,7 +136,9 @@ def test_public_names_are_described(path):
 )
 def test_the_terminal_answer_loads_nothing_heavy(arguments):
     code = "import sys; from glmcalc.present.cli import main; main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
-    done = subprocess.run([sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
     json.loads(done.stdout)
     loaded = {module.split(".")[0] for module in done.stderr.split()}
     assert "glmcalc" in loaded
@@ -146,7 +155,9 @@ def test_notebooks_hold_prose_and_short_calls(path):
         tree = ast.parse(source)
         if cell is not tagged[0]:  # a list of parameters is as long as it is
             assert len(source.splitlines()) <= LONGEST_CELL, source
-        assert not [n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While))]
+        assert not [
+            n for n in ast.walk(tree) if isinstance(n, (ast.FunctionDef, ast.ClassDef, ast.Lambda, ast.For, ast.While))
+        ]
 
 
 @pytest.mark.parametrize("path", CHAPTERS, ids=lambda path: path.name)
@@ -166,7 +177,11 @@ def committed_text() -> list[Path]:
         paths = [ROOT / line for line in listed.stdout.splitlines()]
     else:  # an unpacked archive, without git
         paths = [path for top in ("glmcalc", "data", "chapters", "tests") for path in (ROOT / top).rglob("*")]
-    return [path for path in paths if path.is_file() and path.suffix not in (".png", ".pyc", ".pyz") and path.name != Path(__file__).name]
+    return [
+        path
+        for path in paths
+        if path.is_file() and path.suffix not in (".png", ".pyc", ".pyz") and path.name != Path(__file__).name
+    ]
 
 
 def test_committed_text_names_no_registry_and_no_machine():
