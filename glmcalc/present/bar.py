@@ -5,7 +5,7 @@ All three are written; the style sheet shows the one that the container has room
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Any, Callable, Mapping, Sequence
 
 from glmcalc.facts.quantity import GIB
 from glmcalc.present.bar_upright import upright
@@ -18,6 +18,7 @@ TOP, DEEP = 50.0, 44.0
 ON_COLOUR = {"weights": "var(--onw)", POOL: "var(--onp)"}
 
 
+At = Callable[[float], float]  # bytes to a place on the drawing
 SHAPES = ("wide", "middle", "narrow")
 
 
@@ -89,7 +90,9 @@ def _paint(drawing: Drawing, part: Segment, x: float, wide: float, name: str, ba
     over = max(part.start, bar.line)
     if part in bar.inside and part.end > over:
         scale = wide / part.size
-        drawing.rect(x + (over - part.start) * scale, TOP, (part.end - over) * scale, DEEP, f"fill:url(#{name}-x);opacity:.55")
+        drawing.rect(
+            x + (over - part.start) * scale, TOP, (part.end - over) * scale, DEEP, f"fill:url(#{name}-x);opacity:.55"
+        )
 
 
 def _label_inside(drawing: Drawing, part: Segment, x: float, wide: float) -> bool:
@@ -108,7 +111,7 @@ def _label_inside(drawing: Drawing, part: Segment, x: float, wide: float) -> boo
     return True
 
 
-def _marks(drawing: Drawing, bar: Bar, at: Any, outer: list[tuple[float, Segment]], name: str) -> float:
+def _marks(drawing: Drawing, bar: Bar, at: At, outer: list[tuple[float, Segment]], name: str) -> float:
     """The lines, brackets and captions above the bar; returns from where on the axis has no room for figures."""
     line, right = at(bar.line), at(bar.frame)
     drawing.line(line, 3, line, TOP + DEEP + 8, "stroke:var(--ink);stroke-width:2.5")
@@ -140,7 +143,7 @@ def _driver(drawing: Drawing, bar: Bar, line: float, right: float, outer: list[t
         outer.append((right, Segment("driver", "Driver", bar.frame, bar.frame, bar.frame_printed, "", False)))
 
 
-def _need(drawing: Drawing, bar: Bar, at: Any, name: str) -> float:
+def _need(drawing: Drawing, bar: Bar, at: At, name: str) -> float:
     assert bar.need is not None
     start, end = at(bar.need[0]), at(bar.need[1])
     for x in (start, end):
@@ -159,7 +162,7 @@ def _need(drawing: Drawing, bar: Bar, at: Any, name: str) -> float:
     return past - 20
 
 
-def _pool_begins(drawing: Drawing, pool_from: tuple[int, int], at: Any) -> float:
+def _pool_begins(drawing: Drawing, pool_from: tuple[int, int], at: At) -> float:
     first, last = (at(value) for value in pool_from)
     for x in (first, last):
         drawing.line(x, 24, x, 33, "stroke:var(--ink);stroke-width:1.2")
@@ -173,7 +176,7 @@ def _pool_begins(drawing: Drawing, pool_from: tuple[int, int], at: Any) -> float
     return drawing.width
 
 
-def _axis(drawing: Drawing, bar: Bar, at: Any, blocked: float) -> None:
+def _axis(drawing: Drawing, bar: Bar, at: At, blocked: float) -> None:
     step = next(size for size in (5, 10, 20, 50, 100, 200, 500, 1000, 10_000) if bar.extent / GIB / size <= 9)
     line = at(bar.line)
     for tick in range(0, int(bar.extent / GIB) + 1, step):
@@ -190,8 +193,12 @@ def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
     """Name and GiB of every part too thin to hold them, below the bar, each with its leader."""
     outer = sorted(outer, key=lambda item: item[0])
     texts = [(part.label, f"{part.printed} GiB") for _, part in outer]
-    sizes = [max(text_width(name), text_width(figure)) for name, figure in texts]
-    places = spread([anchor for anchor, _ in outer], sizes, 9, 0, drawing.width)
+    sizes, gap = _sizes(texts), 9.0
+    if sum(sizes) + gap * len(sizes) > drawing.width:
+        # The heading names the unit, so a crowded row can do without it.
+        texts = [(part.label, part.printed) for _, part in outer]
+        sizes, gap = _sizes(texts), 6.0
+    places = spread([anchor for anchor, _ in outer], sizes, gap, 0, drawing.width)
     foot = TOP + DEEP
     for (anchor, part), (name, figure), size, place in zip(outer, texts, sizes, places):
         knee = min(place + 10, place + size / 2)
@@ -199,3 +206,7 @@ def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
         drawing.line(anchor, foot + 9, knee, foot + 22, "stroke:var(--rule2)")
         drawing.text(place, foot + 35, name, "b" if part.name in (POOL, "weights", "driver") else "m")
         drawing.text(place, foot + 50, figure)
+
+
+def _sizes(texts: list[tuple[str, str]]) -> list[float]:
+    return [max(text_width(name), text_width(figure)) for name, figure in texts]

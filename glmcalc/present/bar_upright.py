@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 from glmcalc.present.ledger import POOL, cents, gib_text
 from glmcalc.present.segments import Bar
 from glmcalc.present.svg import Drawing, hatch, spread
@@ -41,13 +43,14 @@ def upright(bar: Bar, label: str) -> str:
     if bar.need:
         for value in bar.need:
             drawing.line(LEFT + WIDE + 3, at(value), LEFT + WIDE + 10, at(value), "stroke:var(--bad);stroke-width:2")
-        drawing.line(LEFT + WIDE + 10, at(bar.need[0]), LEFT + WIDE + 10, at(bar.need[1]), "stroke:var(--bad);stroke-width:2")
+        drawing.line(
+            LEFT + WIDE + 10, at(bar.need[0]), LEFT + WIDE + 10, at(bar.need[1]), "stroke:var(--bad);stroke-width:2"
+        )
     _labels(drawing, bar, at)
     return drawing.render(label, "gm-narrow", hatch(name))
 
 
-def _labels(drawing: Drawing, bar: Bar, at: object) -> None:
-    assert callable(at)
+def _labels(drawing: Drawing, bar: Bar, at: Callable[[float], float]) -> None:
     rows: list[tuple[float, str, str, str]] = [
         (at((part.start + part.end) / 2), part.name, part.label, part.printed) for part in bar.parts
     ]

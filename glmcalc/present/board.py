@@ -54,6 +54,8 @@ class Board:
     def change(self, changes: Mapping[str, str]) -> None:
         """Set some controls; counts that depend on them follow."""
         before = dict(self.state)
+        if self.error is not None and self.read_note == self.error.message:
+            self.read_note = ""  # the box's own trouble is over once another control is used
         for name, text in changes.items():
             self.state[name] = str(text).strip()
         if any(name in changes for name in _GPUS_FROM):
@@ -229,7 +231,7 @@ def _same(one: str, other: str) -> bool:
 def frame(form: str, standalone: bool) -> str:
     """The page's skeleton: the form, and an empty place for each part of the answer."""
     nav = (
-        '<nav aria-label="Pages"><a href="./index.ipynb">Start</a><a href="#" aria-current="page">Calculator</a></nav>'
+        '<nav aria-label="Pages"><a href="../../">All pages</a><a href="#" aria-current="page">Calculator</a></nav>'
         if standalone
         else ""
     )
@@ -245,4 +247,3 @@ def frame(form: str, standalone: bool) -> str:
         '<code data-query></code></p></div><div data-part="after"></div>'
         '<span class="gm-vh" role="status" data-said></span></div></div>'
     )
-

@@ -8,7 +8,7 @@ from typing import Any, Mapping, Sequence
 
 from glmcalc.present.prose import prose
 
-LINE, HALF = 100, 62
+LINE, HALF = 100, 52
 
 
 def wrapped(command: str, width: int = LINE) -> str:
@@ -29,22 +29,27 @@ def wrapped(command: str, width: int = LINE) -> str:
 
 def command_block(command: str, changed: Sequence[str] = (), copy: bool = True, width: int = LINE) -> str:
     """A command in a box with a Copy button; flags named in ``changed`` are underlined with their values."""
-    text = escape(wrapped(command, width))
-    for flag in changed:
-        marked = re.escape(escape(flag))
-        text = re.sub(
-            rf"(?<!\S){marked}(?:(?: |=)(?!--)(?:&#x27;.*?&#x27;|[^\s\\]+))?(?=\s|$)",
-            lambda match: f"<mark>{match[0]}</mark>",
-            text,
-        )
+    pieces = []
+    for line in wrapped(command, width).split("\n"):
+        indent = line[: len(line) - len(line.lstrip())]
+        # A flag stays with its value where a narrow screen breaks the line.
+        words = re.split(r" (?=--[a-z]|\\$)", line.strip())
+        pieces.append(indent + " ".join(_piece(word, changed) for word in words))
+    text = "\n".join(pieces)
     button = '<button type="button" class="gm-btn" data-copy>Copy</button>' if copy else ""
     return f'<div class="gm-cmd">{button}<pre tabindex="0" aria-label="Command">{text}</pre></div>'
+
+
+def _piece(word: str, changed: Sequence[str]) -> str:
+    name = re.split(r"[ =]", word, maxsplit=1)[0]
+    text = f"<mark>{escape(word)}</mark>" if name in changed else escape(word)
+    return f'<span class="gm-f">{text}</span>' if len(word) <= 44 else text
 
 
 def command_section(plan: Mapping[str, Any], copy: bool = True) -> str:
     """The command of the plan itself."""
     return (
-        '<section><h2>Command <small>normalised; every flag that moves memory is written out</small></h2>'
+        "<section><h2>Command <small>normalised; every flag that moves memory is written out</small></h2>"
         f"{command_block(plan['command'], copy=copy)}</section>"
     )
 
@@ -88,7 +93,8 @@ def _change(change: Mapping[str, Any]) -> str:
 
 def notes(plan: Mapping[str, Any]) -> str:
     """Warnings and what is not modelled, as a list; empty where there are none."""
-    items = [prose(str(text)) for text in plan.get("warnings") or []]
+    watched = plan["verdict"].get("watch")
+    items = [prose(str(text)) for text in plan.get("warnings") or [] if text != watched]
     items += [f"Not modelled: <code>{escape(_named(item))}</code>." for item in plan.get("not_modelled") or []]
     if not items:
         return ""

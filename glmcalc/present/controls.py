@@ -11,7 +11,7 @@ def _lengths() -> tuple[str, ...]:
     steps = [1024, 2048, 4096, 6144]
     for power in range(13, 20):
         steps += [(1 << power) * quarter // 4 for quarter in (4, 5, 6, 7)]
-    return tuple(str(step) for step in steps + [1 << 20])
+    return tuple(str(step) for step in [*steps, 1 << 20])
 
 
 LENGTHS = _lengths()
@@ -23,8 +23,12 @@ KV_TYPES = (
     ("", "auto: by GPU"), ("fp8", "fp8"), ("bfloat16", "bfloat16"), ("fp8_ds_mla", "fp8_ds_mla"),
     ("nvfp4_ds_mla", "nvfp4_ds_mla"),
 )  # fmt: skip
-SPECULATION = (("", "off"),) + tuple(
-    (f'{{"method":"mtp","num_speculative_tokens":{n}}}', f"MTP, {n} token{'s' if n > 1 else ''}") for n in (1, 2, 3, 4, 5)
+SPECULATION = (
+    ("", "off"),
+    *(
+        (f'{{"method":"mtp","num_speculative_tokens":{n}}}', f"MTP, {n} token{'s' if n > 1 else ''}")
+        for n in range(1, 6)
+    ),
 )
 FORMATS = (("", "as in the checkpoint"), ("fp8", "fp8"), ("nvfp4", "nvfp4"), ("bf16", "bf16"))
 
@@ -58,12 +62,18 @@ def _slider(name: str, label: str, unit: str, text: str, stops: tuple[str, ...])
 
 
 CONTEXT = (
-    _slider("max_model_len", "max_model_len", "tokens", "Longest request accepted; it does not size the pool.", LENGTHS),
-    _slider("max_num_seqs", "max_num_seqs", "requests", "Cap on requests at once; moves graphs and sampler.", SEQUENCES),
+    _slider(
+        "max_model_len", "max_model_len", "tokens", "Longest request accepted; it does not size the pool.", LENGTHS
+    ),
+    _slider(
+        "max_num_seqs", "max_num_seqs", "requests", "Cap on requests at once; moves graphs and sampler.", SEQUENCES
+    ),
     _slider("max_num_batched_tokens", "batched tokens", "tokens", "Prefill chunk; scratch grows with it.", BATCHES),
 )
 MEMORY = (
-    _slider("gpu_memory_utilization", "utilization", "of total", "Share of each GPU that the engine may plan with.", SHARES),
+    _slider(
+        "gpu_memory_utilization", "utilization", "of total", "Share of each GPU that the engine may plan with.", SHARES
+    ),
     Control("kv_cache_dtype", "KV dtype", "", "Bytes of a token in every layer's cache.", "choice", options=KV_TYPES),
 )
 ADVANCED = (
@@ -75,7 +85,9 @@ ADVANCED = (
     Control("block_size", "block_size", "tokens", "Tokens of one KV block; sparse attention needs 64.", "number"),
     Control("max_cudagraph_capture_size", "largest graph", "requests", "0 captures none.", "number"),
     Control("enforce_eager", "enforce_eager", "", "No CUDA graphs: memory back, slower decode.", "switch"),
-    Control("kv_cache_memory_bytes", "KV memory", "bytes", "A pool stated by hand; utilization is then ignored.", "number"),
+    Control(
+        "kv_cache_memory_bytes", "KV memory", "bytes", "A pool stated by hand; utilization is then ignored.", "number"
+    ),
     Control("num_gpu_blocks_override", "KV blocks", "blocks", "The pool in blocks, stated by hand.", "number"),
     Control("available_kv_gib", "pool in log", "GiB", "From the line Available KV cache memory.", "number"),
     Control("weights_gib", "weights in log", "GiB", "From the line Model loading took.", "number"),
@@ -93,12 +105,16 @@ class Choices:
 
 def form(choices: Choices, uid: str) -> str:
     """All controls as one form; every field carries ``data-name``. ``uid`` keeps ids apart on a page with two forms."""
-    model = Control("model", "Checkpoint", "", "Known id, or a path to a config.json.", "text", suggestions=choices.models)
+    model = Control(
+        "model", "Checkpoint", "", "Known id, or a path to a config.json.", "text", suggestions=choices.models
+    )
     depth = Control(
         "speculative_config", "Speculation", "", "One draft layer whatever the depth.", "choice", options=SPECULATION
     )
     advanced = tuple(
-        Control(**{**control.__dict__, "suggestions": choices.releases}) if control.name == "engine_version" else control
+        Control(**{**control.__dict__, "suggestions": choices.releases})
+        if control.name == "engine_version"
+        else control
         for control in ADVANCED
     )
     return (

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from typing import Sequence
 
 from glmcalc.present.svg import Drawing, hatch, spread
@@ -16,6 +17,7 @@ from glmcalc.present.svg import Drawing, hatch, spread
 WIDTH, HEIGHT = 340.0, 268.0
 LEFT, RIGHT, TOP, FOOT = 34.0, 250.0, 10.0, 232.0
 SHORTEST, LONGEST = 8192, 1 << 20
+_HALO = "paint-order:stroke;stroke:var(--bg);stroke-width:4px;stroke-linejoin:round"
 _DASHES = ("7 3", "2 2", "1 4", "10 3 2 3")
 
 
@@ -130,11 +132,17 @@ def _lines(present: Line, others: Sequence[Line], axis: _Axis) -> str:
 def _ends(drawing: Drawing, present: Line, others: Sequence[Line], here: Point, axis: _Axis) -> None:
     """A name beside the right end of every curve, and what it gives at the present length."""
     rows = sorted(
-        (axis.open_y(line.points[-1].likely) if line.points else FOOT + 1, line.label, _end_note(line, here), line is present)
+        (
+            axis.open_y(line.points[-1].likely) if line.points else HEIGHT,
+            -_at(line, here.length),
+            line.label,
+            _end_note(line, here),
+        )
         for line in (present, *others)
     )
     places = spread([row[0] for row in rows], [28.0] * len(rows), 0, TOP, FOOT + 6)
-    for (y, label, note, strong), place in zip(rows, places):
+    for (y, _, label, note), place in zip(rows, places):
+        strong = label == present.label
         if y <= FOOT:
             drawing.line(RIGHT + 1, y, RIGHT + 9, place + 10, "stroke:var(--rule2)")
         drawing.text(RIGHT + 12, place + 12, label, "b" if strong else "")
@@ -155,7 +163,14 @@ def _here(drawing: Drawing, here: Point, axis: _Axis) -> None:
         f"<title>{escape(f'{_count(here.likely)} requests of {here.length:,} tokens')}</title></circle>"
     )
     near_end = x > RIGHT - 34
-    drawing.text(x + (-9 if near_end else 9), max(y - 9, TOP + 6), _count(here.likely), "b", "end" if near_end else "start")
+    drawing.text(
+        x + (-9 if near_end else 9),
+        max(y - 9, TOP + 6),
+        _count(here.likely),
+        "b",
+        "end" if near_end else "start",
+        _HALO,
+    )
 
 
 def _at(line: Line, length: int) -> float:
@@ -163,7 +178,7 @@ def _at(line: Line, length: int) -> float:
     points = line.points
     if not points:
         return 0.0
-    for before, after in zip(points, points[1:]):
+    for before, after in pairwise(points):
         if before.length <= length <= after.length and before.likely > 0 and after.likely > 0:
             share = math.log(length / before.length) / math.log(after.length / before.length)
             return math.exp((1 - share) * math.log(before.likely) + share * math.log(after.likely))

@@ -44,7 +44,12 @@ def placeholders(plan: Mapping[str, Any]) -> dict[str, str]:
     share = asked.get("gpu_memory_utilization")
     if share is not None:
         filled["gpu_memory_utilization"] = f"{share:g}"
-    for name in ("tensor_parallel_size", "decode_context_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+    for name in (
+        "tensor_parallel_size",
+        "decode_context_parallel_size",
+        "pipeline_parallel_size",
+        "data_parallel_size",
+    ):
         filled[name] = str(asked.get(name) or 1)
     filled["gpus"] = str(asked.get("gpus") or "")
     return filled

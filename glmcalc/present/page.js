@@ -5,7 +5,8 @@ function theme(root, standalone) {
   const jupyter = standalone ? null : body.dataset.jpThemeLight;
   root.classList.toggle("dark", forced === "dark" || jupyter === "false");
   root.classList.toggle("light", forced === "light" || jupyter === "true");
-  if (standalone) body.style.background = getComputedStyle(root).getPropertyValue("--bg");
+  const paper = getComputedStyle(root).getPropertyValue("--bg");
+  if (standalone) document.documentElement.style.background = body.style.background = paper;
 }
 
 function setSlider(slider, text) {
@@ -20,12 +21,15 @@ function setSlider(slider, text) {
   slider.setAttribute("aria-valuetext", value.toLocaleString("en-US"));
 }
 
-function setField(field, text, force) {
+const plain = (text) => text.replace(/(\d),(?=\d{3})/g, "$1");
+
+function setField(field, text, typing) {
   if (field.type === "checkbox") {
     field.checked = /^(true|1|yes|on)$/i.test(text);
     return;
   }
-  if (field === document.activeElement && field.tagName === "INPUT" && !force) return;
+  // What is being typed is left alone, and so is what was typed and means the same.
+  if (field === document.activeElement && (typing || plain(field.value) === plain(text))) return;
   if (field.tagName === "SELECT" && ![...field.options].some((option) => option.value === text)) {
     field.add(new Option(text, text));
   }
@@ -93,7 +97,6 @@ function render({ model, el }) {
   const last = {};
   let waiting = false;
   let queue = null;
-  let force = false;
   let dim = 0;
   let address = 0;
 
@@ -108,7 +111,7 @@ function render({ model, el }) {
   resized.observe(part("bar"));
   function flush() {
     if (waiting || !queue) return;
-    force = queue.kind === "paste" || queue.kind === "preset";
+    if (queue.kind !== "change") typing.clear();
     waiting = true;
     dim = setTimeout(() => root.classList.add("gm-slow"), 300);
     model.send({ ...queue, shape });
@@ -119,7 +122,15 @@ function render({ model, el }) {
     queue = both ? { kind: "change", changes: { ...queue.changes, ...message.changes } } : message;
     flush();
   }
-  const change = (name, text) => send({ kind: "change", changes: { [name]: text } });
+  const asked = {};
+  const typing = new Set();
+  function change(name, text) {
+    typing.delete(name);
+    if (asked[name] === text) return; // a field reports once while it is typed in and once when it is left
+    asked[name] = text;
+    send({ kind: "change", changes: { [name]: text } });
+  }
+  let shown = null;
 
   function showParts(parts) {
     for (const [name, html] of Object.entries(parts)) {
@@ -133,13 +144,15 @@ function render({ model, el }) {
     }
   }
   function showControls(view) {
+    shown = view;
+    Object.assign(asked, view.values);
     for (const field of all("[data-name]")) {
       const name = field.dataset.name;
       const filled = view.placeholders[name] || "";
       const own = view.values[name] || "";
       const picks = field.tagName === "SELECT" && name !== "kv_cache_dtype" && name !== "quantization";
       if (field.type === "text") field.placeholder = pretty(filled);
-      setField(field, field.classList.contains("num") ? pretty(own) : own || (picks ? filled || (name.endsWith("_size") ? "1" : "") : ""), force);
+      setField(field, field.classList.contains("num") ? pretty(own) : own || (picks ? filled || (name.endsWith("_size") ? "1" : "") : ""), typing.has(name));
       field.toggleAttribute("aria-invalid", false);
       if (view.errors[name]) field.setAttribute("aria-invalid", "true");
       const slider = root.querySelector(`[data-slider="${name}"]`);
@@ -159,7 +172,8 @@ function render({ model, el }) {
       button.setAttribute("aria-pressed", String(button.dataset.preset === view.preset));
     }
     const read = root.querySelector("[data-read]");
-    if (view.read) read.textContent = view.read;
+    read.dataset.hint ??= read.textContent;
+    read.textContent = view.read || read.dataset.hint;
     read.classList.toggle("gm-err", view.read_bad);
   }
   function showLink(query) {
@@ -187,7 +201,6 @@ function render({ model, el }) {
     showControls(view);
     showLink(view.query);
     root.dataset.serial = view.serial;
-    force = false;
     waiting = false;
     flush();
   }
@@ -221,16 +234,18 @@ function render({ model, el }) {
     } else if ("paste" in field.dataset) {
       soon("paste", 250, () => send({ kind: "paste", text: field.value }));
     } else if (field.type === "text") {
-      soon(field.dataset.name, 450, () => change(field.dataset.name, field.value.replace(/(\d),(?=\d{3})/g, "$1")));
+      typing.add(field.dataset.name);
+      soon(field.dataset.name, 450, () => change(field.dataset.name, plain(field.value)));
     }
   });
   root.addEventListener("change", (event) => {
     const field = event.target;
     if (!field.dataset.name) return;
     clearTimeout(later.get(field.dataset.name));
-    const text = field.type === "checkbox" ? (field.checked ? "true" : "") : field.value.replace(/(\d),(?=\d{3})/g, "$1");
+    const text = field.type === "checkbox" ? (field.checked ? "true" : "") : plain(field.value);
     change(field.dataset.name, text);
   });
+  root.addEventListener("focusout", () => setTimeout(() => !waiting && !queue && showControls(shown), 0));
   root.addEventListener("keydown", (event) => {
     const field = event.target;
     event.stopPropagation(); // a notebook's own keys must not act on what is typed here
@@ -263,7 +278,6 @@ function render({ model, el }) {
   const dark = matchMedia("(prefers-color-scheme: dark)");
   const again = () => theme(root, standalone);
   dark.addEventListener("change", again);
-  force = true;
   show(model.get("view"));
   showLater(model.get("later"));
   root.querySelector("[data-paste]").value = model.get("view").pasted;

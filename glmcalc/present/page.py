@@ -24,7 +24,7 @@ def _asset(name: str) -> str:
     return (files("glmcalc.present") / name).read_text(encoding="utf-8")
 
 
-class Calculator(anywidget.AnyWidget):
+class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types
     """The page as a widget; all arithmetic is the :class:`Board`'s.
 
     Answers come in two messages: what must follow a slider at once, then the curve and the search for a mend.

@@ -122,7 +122,7 @@ def _stack(
     stacked: list[Segment] = []
     printed: dict[str, int] = {}
     for part in parts:
-        if part["inside_utilization"] is not inside or part["bytes"] <= 0 and part["name"] != POOL:
+        if part["inside_utilization"] is not inside or (part["bytes"] <= 0 and part["name"] != POOL):
             continue
         row = book.row(part["name"])
         name = groups.get(part["name"], part["name"])
@@ -134,7 +134,7 @@ def _stack(
             first, colour, doubtful = last.start, last.colour, doubtful or last.doubtful
         else:
             first, colour = start, COLOURS.get(part["name"], "ctx")
-        label = _SHORT.get(name, part["label"])
+        label = _SHORT.get(name, part["label"]) if name != "run" or groups is _TOGETHER else "Activation, other"
         stacked.append(Segment(name, label, first, end, gib_text(printed[name]), colour, doubtful))
         start = end
     return stacked

@@ -34,10 +34,13 @@ PRESETS = {
 _SWITCHES = ("enable_expert_parallel", "enforce_eager")
 _OWN_TEXT = ("model", "gpu", "engine", "engine_version", "speculative_method")
 _OWN_WHOLE = ("gpus", "available_kv_bytes", "weights_bytes", "num_speculative_tokens")
+_CARRIED = ("kept", "heavy")  # flags of a pasted command that no control holds
 _IN_GIB = {"available_kv_gib": "available_kv_bytes", "weights_gib": "weights_bytes"}
-_FLAGS = tuple(name for name in COMMAND_FLAGS if name not in _SWITCHES) + ("speculative_config",)
+_FLAGS = (*(name for name in COMMAND_FLAGS if name not in _SWITCHES), "speculative_config")
 _NOT_OURS = ("theme", "token", "command", "customer", "concurrency", "input_length", "output_length", "min_tok_s_user")
-NAMES = frozenset((*_FLAGS, *_SWITCHES, *_OWN_TEXT, *_OWN_WHOLE, *_IN_GIB, *(field.name for field in fields(Deployment))))
+NAMES = frozenset(
+    (*_FLAGS, *_SWITCHES, *_OWN_TEXT, *_OWN_WHOLE, *_IN_GIB, *(field.name for field in fields(Deployment)))
+)
 _ORDER = tuple(OPENING) + tuple(sorted(NAMES - set(OPENING)))
 _LARGEST_GIB = 1 << 20
 _WORDS = ("kv_cache_dtype", "quantization", "speculative_config")
@@ -72,7 +75,7 @@ def as_text(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
-    if isinstance(value, (dict, list)):
+    if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, separators=(",", ":"))
     return str(value).strip()
 
@@ -80,7 +83,9 @@ def as_text(value: Any) -> str:
 def link(state: Mapping[str, str]) -> str:
     """The query that brings ``state`` back: all that is not the engine's default."""
     ordered = sorted(state, key=lambda name: _ORDER.index(name) if name in _ORDER else len(_ORDER))
-    return "?" + "&".join(f"{name}={quote(state[name], safe=':,/')}" for name in ordered if state[name] and not _stands_in(state, name))
+    return "?" + "&".join(
+        f"{name}={quote(state[name], safe=':,/')}" for name in ordered if state[name] and not _stands_in(state, name)
+    )
 
 
 def _stands_in(state: Mapping[str, str], name: str) -> bool:
@@ -110,6 +115,8 @@ def deployment(state: Mapping[str, str]) -> Deployment:
             settings[name] = _switch(name, text)
         elif name in _OWN_TEXT:
             settings[name] = text
+        elif name in _CARRIED:
+            settings[name] = _words(name, text)
         elif name == "gpu_memory_utilization" and _SHARE.fullmatch(text):
             settings[name] = float(text)
         elif _WHOLE.fullmatch(text) and name not in _WORDS:
@@ -123,10 +130,12 @@ def deployment(state: Mapping[str, str]) -> Deployment:
 
 def from_settings(settings: Mapping[str, Any]) -> dict[str, str]:
     """State from the settings of a pasted command."""
-    state = {name: as_text(value) for name, value in settings.items() if value is not None and name in NAMES}
+    stated = {name: value for name, value in settings.items() if value not in (None, (), "") and name in NAMES}
+    state = {name: as_text(value) for name, value in stated.items()}
     method, depth = state.pop("speculative_method", None), state.pop("num_speculative_tokens", None)
-    if method or depth:
-        config: dict[str, Any] = {"method": method} if method else {}
+    rest = json.loads(state.pop("speculative_extra", "{}"))
+    if method or depth or rest:
+        config: dict[str, Any] = {**({"method": method} if method else {}), **rest}
         if depth:
             config["num_speculative_tokens"] = int(depth)
         state["speculative_config"] = as_text(config)
@@ -143,7 +152,8 @@ def _read_flags(flags: tuple[str, ...]) -> dict[str, Any]:
     from glmcalc.model.pasted import settings_of
 
     read = settings_of(read_command(shlex.join(["vllm", "serve", "model", *flags])))
-    read.pop("model", None)
+    for name in ("model", *_CARRIED):
+        read.pop(name, None)
     for flag in flags:
         name = flag[2:].split("=", 1)[0].replace("-", "_")
         if name not in read and name != "speculative_config":
@@ -156,6 +166,16 @@ def _switch(name: str, text: str) -> bool:
     if text.lower() not in known:
         raise InputError(name, text, "true or false")
     return known[text.lower()]
+
+
+def _words(name: str, text: str) -> tuple[str, ...]:
+    try:
+        words = json.loads(text)
+    except ValueError:
+        words = None
+    if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
+        raise InputError(name, text, "a JSON list of flags as they were pasted")
+    return tuple(words)
 
 
 def _whole(name: str, text: str) -> int:

@@ -64,9 +64,7 @@ class Drawing:
 
     def line(self, x1: float, y1: float, x2: float, y2: float, css: str) -> None:
         """A straight line."""
-        self.marks.append(
-            f'<line x1="{self.x(x1)}" y1="{y1:.1f}" x2="{self.x(x2)}" y2="{y2:.1f}" style="{css}"/>'
-        )
+        self.marks.append(f'<line x1="{self.x(x1)}" y1="{y1:.1f}" x2="{self.x(x2)}" y2="{y2:.1f}" style="{css}"/>')
 
     def text(self, x: float, y: float, content: str, cls: str = "", anchor: str = "start", css: str = "") -> None:
         """Escaped text; ``cls``: ``m`` quiet, ``b`` bold."""
@@ -75,9 +73,7 @@ class Drawing:
     def raw_text(self, x: float, y: float, markup: str, cls: str = "", anchor: str = "start", css: str = "") -> None:
         """Text whose content is markup made here (``tspan``), already escaped."""
         attributes = (f' class="{cls}"' if cls else "") + (f' style="{css}"' if css else "")
-        self.marks.append(
-            f'<text x="{self.x(x)}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>{markup}</text>'
-        )
+        self.marks.append(f'<text x="{self.x(x)}" y="{y:.1f}" text-anchor="{anchor}"{attributes}>{markup}</text>')
 
     def render(self, label: str, cls: str, defs: str = "") -> str:
         """The whole element; ``label`` is the sentence a screen reader says."""

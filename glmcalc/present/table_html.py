@@ -31,13 +31,15 @@ def component_table(plan: Mapping[str, Any]) -> str:
         rows.append(_sum("Utilization line", book.line, "", "exact", escape(origin)))
     rows += [_row(row) for row in book.outside]
     if book.free is not None and book.total is not None:
-        rows.append(_plain("Free beyond the line" if book.free >= 0 else "Short beyond the line", book.free, _free_band(book)))
+        rows.append(
+            _plain("Free beyond the line" if book.free >= 0 else "Short beyond the line", book.free, _free_band(book))
+        )
         band = _band(book.total_low, book.total_high)
         basis = per_gpu.get("memory_basis") or "measured"
         rows.append(_sum("Driver total", book.total, band, basis, source(per_gpu.get("memory_source") or "")))
     return (
-        '<table class="gm-table" aria-label="Components of the memory of one GPU">'
-        f"{_HEAD}<tbody>{''.join(rows)}</tbody></table>"
+        '<div class="gm-tablebox"><table class="gm-table" aria-label="Components of the memory of one GPU">'
+        f"{_HEAD}<tbody>{''.join(rows)}</tbody></table></div>"
     )
 
 

@@ -56,7 +56,9 @@ def verdict(plan: Mapping[str, Any]) -> str:
 
 
 def _mended(mend: Mapping[str, Any]) -> str:
-    changes = ", ".join(f"<code>{escape(str(change['flag']))} {escape(str(change['to']))}</code>" for change in mend["change"])
+    changes = ", ".join(
+        f"<code>{escape(str(change['flag']))} {escape(str(change['to']))}</code>" for change in mend["change"]
+    )
     return f"With {changes} it fits: {prose(str(mend['summary']))}"
 
 

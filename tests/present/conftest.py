@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from types import SimpleNamespace
 from typing import Any
+
+import pytest
 
 GIB = 1 << 30
 FLAGS = (
@@ -145,3 +148,11 @@ def hostile() -> dict[str, Any]:
     plan["warnings"] = [bad]
     plan["not_modelled"] = [bad]
     return plan
+
+
+@pytest.fixture(scope="session")
+def plans() -> SimpleNamespace:
+    """The hand-made plans; each call makes a fresh one."""
+    return SimpleNamespace(
+        fits=fits, does_not_fit=does_not_fit, marginal=marginal, unsupported=unsupported, hostile=hostile, set_gib=set_gib
+    )
