@@ -146,7 +146,7 @@ def _terms(r: Resolved) -> list[Component]:
             "grows while loading and profiling",
         )
     )
-    graphs, each = runtime.cuda_graphs(r), runtime.term("graph_each")
+    graphs, each = runtime.cuda_graphs(r), runtime.graph_term(r)
     basis = "exact" if graphs == Band.exact(0) else each.kind
     terms.append(Component("cuda_graphs", "CUDA graphs", graphs, True, basis, each.source, "the engine's estimate"))
     return terms
@@ -221,7 +221,7 @@ def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, 
     rows.append(Component("kv_pool", "KV pool", shown, True, "measured" if given else "estimated", "what remains"))
     concurrency = int(cache.pool.max_concurrency or 0)
     transient = runtime.unprofiled_transients(r, concurrency)
-    context = runtime.term("context_nccl" if r.gpus > 1 else "context_one")
+    context = runtime.context_term(r)
     rows += [
         Component("late_buffers", "Late buffers", runtime.late_buffers(r), False, "estimated", workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
         Component("unprofiled_transients", "Unprofiled peak", transient, False, "estimated", runtime.term("unprofiled_other").source, "decode logits, kernels' scratch, allocator growth"),

@@ -157,13 +157,20 @@ def graph_memory(resolved: Resolved) -> Band:
     """Memory of the captured CUDA graphs, whether or not it is inside the budget: number of graphs times bytes a graph."""
     if resolved.asked.enforce_eager or resolved.asked.max_cudagraph_capture_size == 0:
         return Band.exact(0)
-    rtx = resolved.device.architecture in ("sm120", "sm121")
-    each = term("graph_each_sm12x" if rtx else "graph_each")
+    each = graph_term(resolved)
     # The drafter's graphs are in the factor, so the count is the one without speculation.
     count = graph_count(resolved.max_num_seqs, 0, resolved.asked.max_cudagraph_capture_size, _graph_cap(resolved))
     factor = term("graph_mtp_factor")
     low, likely, high = (factor.low, factor.likely, factor.high) if resolved.mtp else (1, 1, 1)
     return Band(round(count * each.low * low), round(count * each.likely * likely), round(count * each.high * high))
+
+
+def graph_term(resolved: Resolved) -> Term:
+    """Bytes of one captured graph on this architecture."""
+    architecture = resolved.device.architecture or ""
+    if architecture in ("sm120", "sm121"):
+        return term("graph_each_sm12x")
+    return term("graph_each_sm10x" if _graph_cap(resolved) > 512 else "graph_each")
 
 
 def _graph_cap(resolved: Resolved) -> int:
@@ -210,8 +217,8 @@ def unprofiled_transients(resolved: Resolved, rows: int) -> Band:
     scratch = scratch_high = 0
     heads = g.num_attention_heads // resolved.tp
     if resolved.record == "fp8_ds_mla" and heads < 32 and ruling.value == "allocated":
-        scratch_high = workspaces.split_kv_accumulator_bytes(resolved.max_num_batched_tokens, latent=g.kv_lora_rank)
-        scratch = 0 if ruling.other else scratch_high
+        one = workspaces.split_kv_accumulator_bytes(resolved.max_num_batched_tokens, latent=g.kv_lora_rank)
+        scratch, scratch_high = (0 if ruling.other else one), round(one * term("accumulator_copies").high)
     # Logits, scratch and the rest are not alive at the same instant: the largest counts, the rest is allocator growth.
     return Band(
         other.low,
@@ -222,7 +229,14 @@ def unprofiled_transients(resolved: Resolved, rows: int) -> Band:
 
 def context_before_baseline(resolved: Resolved) -> Band:
     """CUDA context, cuBLAS and NCCL: taken before the engine looks, so outside its budget."""
-    return term("context_nccl" if resolved.gpus > 1 else "context_one").band
+    return context_term(resolved).band
+
+
+def context_term(resolved: Resolved) -> Term:
+    """The evidence behind :func:`context_before_baseline`."""
+    if resolved.gpus == 1:
+        return term("context_one")
+    return term("context_nccl_sm12x" if resolved.device.architecture == "sm120" else "context_nccl")
 
 
 def non_torch(resolved: Resolved) -> Band:

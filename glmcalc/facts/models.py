@@ -12,7 +12,11 @@ from glmcalc.facts.store import load_json, nearest
 
 @dataclass(frozen=True)
 class ModelEntry:
-    """One checkpoint of ``data/models.json``."""
+    """One checkpoint of ``data/models.json``.
+
+    ``quantization_config_of`` names the config whose recipe it has, where its own is not at hand; ``quantized_mtp`` says
+    that the MTP layer's experts are quantized too.
+    """
 
     id: str
     config: str
@@ -23,6 +27,7 @@ class ModelEntry:
     kind: str
     quantization_config_of: str | None = None
     note: str | None = None
+    quantized_mtp: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -72,4 +77,13 @@ def load_config(entry: ModelEntry) -> dict[str, Any]:
     config = dict(load_json(f"models/{entry.config}"))
     if entry.quantization_config_of:
         config["quantization_config"] = load_json(f"models/{entry.quantization_config_of}")["quantization_config"]
+    if entry.quantized_mtp:
+        config["quantization_config"] = _with_quantized_mtp(config["quantization_config"], config["num_hidden_layers"])
     return config
+
+
+def _with_quantized_mtp(quantization: dict[str, Any], layer: int) -> dict[str, Any]:
+    """The same recipe with the experts of the MTP layer quantized like those of the others."""
+    prefix = f"model.layers.{layer}"
+    kept = [name for name in quantization["ignore"] if not name.startswith(prefix)]
+    return {**quantization, "ignore": [*kept, f"{prefix}.self_attn*", f"{prefix}.mlp.shared_experts*"]}

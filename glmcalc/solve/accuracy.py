@@ -24,6 +24,10 @@ FIRST_LINE = (
     "table needs most."
 )
 
+# How far forked engines lie below and above their median, as factors: with the weights printed, and without. Chosen
+# looking at all rows, unlike the median; predicted weights of third-party checkpoints tend to be too high.
+FORK_SPREAD = {True: (3.3, 3.3), False: (5.5, 2.5)}
+_HEADS = 64
 # Geometry for rows whose checkpoint is not known to the byte: enough where the log prints the weights.
 _GEOMETRY = {
     "GLM-5": "zai-org/GLM-5-FP8",
@@ -32,17 +36,6 @@ _GEOMETRY = {
     "GLM-5.3": "zai-org/GLM-5.3-FP8",
     "DeepSeek-V3.2": "deepseek-ai/DeepSeek-V3.2",
 }
-# Checkpoints whose bytes are known: the publisher's own, or the same recipe.
-_RECIPES = {
-    "zai-org/GLM-5-FP8": "zai-org/GLM-5-FP8",
-    "zai-org/GLM-5.1-FP8": "zai-org/GLM-5.1-FP8",
-    "zai-org/GLM-5.2-FP8": "zai-org/GLM-5.2-FP8",
-    "nvidia/GLM-5.2-NVFP4": "nvidia/GLM-5.2-NVFP4",
-    "lukealonso/GLM-5.1-NVFP4-MTP": "nvidia/GLM-5.2-NVFP4",
-    "lukealonso GLM-5.2 NVFP4": "nvidia/GLM-5.2-NVFP4",
-}
-
-
 def bytes_per_token_rows() -> list[dict[str, Any]]:
     """KV bytes a token and rank: ours at the row's version beside what GiB and tokens of its log give.
 
@@ -72,6 +65,8 @@ def bytes_per_token_rows() -> list[dict[str, Any]]:
 def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
     """The pool, predicted without calibration, beside what was printed, where the log states its utilization.
 
+    A log that prints tokens but no GiB counts with its tokens times what a token takes.
+
     Args:
         weights: ``printed`` takes the log's own figure for the weights, ``predicted`` ours.
     """
@@ -80,7 +75,7 @@ def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
     for row in _whole_logs(printed):
         with _without(row["family"], printed):
             made = _plan(row, printed)
-        pool, seen = made.kv.available, row["observed"]["available_kv_gib"]
+        pool, seen = made.kv.available, _printed_pool(row, made)
         low, likely, high = (value / GIB for value in (pool.low, pool.likely, pool.high))
         rows.append({
             "id": row["id"], "family": row["family"], "fork": made.resolved.version.fork, "predicted_gib": likely,
@@ -123,7 +118,7 @@ def pool_summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str, Term]:
-    """The fork's overhead as measured over ``rows``: median of deployments, and their range with a margin.
+    """The fork's overhead as measured over ``rows``: median of deployments, and a factor to each side.
 
     Everything inside utilization that is neither weights nor KV: total x utilization - weights - available KV.
     """
@@ -134,15 +129,14 @@ def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str,
             continue
         used = made.component("weights").band.likely + made.component("mtp_layer").band.likely
         budget = (made.utilization_bytes or 0) - used
-        families.setdefault(row["family"], []).append(budget / GIB - row["observed"]["available_kv_gib"])
+        families.setdefault(row["family"], []).append(budget / GIB - _printed_pool(row, made))
     if not families:
         return {}
-    middles = [median(values) for values in families.values()]
-    low, high = min(map(min, families.values())), max(map(max, families.values()))
+    likely = median(median(values) for values in families.values())
     name = "fork_overhead_printed" if printed else "fork_overhead_predicted"
-    fitted = Term(
-        0.7 * low * GIB, median(middles) * GIB, 1.05 * high * GIB, "measured", "derived: fit_terms", len(middles)
-    )
+    below, above = FORK_SPREAD[printed]
+    ends = (likely / below * GIB, likely * GIB, likely * above * GIB)
+    fitted = Term(*ends, "measured", "derived: fit_terms", len(families))
     return {name: fitted}
 
 
@@ -152,12 +146,22 @@ def _without(family: str, printed: bool) -> AbstractContextManager[None]:
     return runtime.substituted(fitted) if fitted else nullcontext()
 
 
+def _printed_pool(row: dict[str, Any], made: Plan) -> float:
+    """GiB of the pool on one GPU: as printed, or the printed tokens times what a token takes."""
+    seen = row["observed"]
+    if seen.get("available_kv_gib") is not None:
+        return float(seen["available_kv_gib"])
+    low = made.kv.bytes_per_token_low
+    return float(seen["kv_tokens"] * (low if low is not None else made.kv.bytes_per_token) / GIB)
+
+
 def _whole_logs(printed: bool) -> list[dict[str, Any]]:
     rows = []
     for row in _ours(observations()):
         seen = row["observed"]
-        stated = row["gpu_memory_utilization"] is not None and seen.get("available_kv_gib") is not None
-        known = row["checkpoint"] in _RECIPES if not printed else seen.get("weights_gib_per_gpu") is not None
+        figure = seen.get("available_kv_gib") is not None or seen.get("kv_tokens") is not None
+        stated = row["gpu_memory_utilization"] is not None and row["max_model_len"] is not None and figure
+        known = row["recipe"] is not None if not printed else seen.get("weights_gib_per_gpu") is not None
         if stated and known:
             rows.append(row)
     return rows
@@ -173,13 +177,15 @@ def _ours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
             device(row["gpu"] or "")
         except ValueError:
             continue
+        if _HEADS % (row["tp"] or 1):
+            continue  # forks that pad the heads: upstream refuses
         kept.append(row)
     return kept
 
 
 def _plan(row: dict[str, Any], printed: bool) -> Plan:
     weights, total = row["observed"].get("weights_gib_per_gpu"), row.get("total_gib_printed")
-    model = _RECIPES.get(row["checkpoint"] or "") or _GEOMETRY[row["model"]]
+    model = row["recipe"] or _GEOMETRY[row["model"]]
     version = str(row["engine_version"] or "unstated main")
     if row["is_fork"] and "fork" not in version.lower():
         version += " (fork)"

@@ -1,0 +1,78 @@
+"""What others measured or published: server logs, checkpoint sizes, known deployments, the guide's claims."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, Iterable, Mapping
+
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import load_csv, load_json, load_jsonl
+
+PROVENANCE = ("source", "date", "kind")
+KINDS = ("spec", "config", "measured", "estimated")
+
+
+def with_provenance(rows: Iterable[Mapping[str, Any]], file: str) -> list[dict[str, Any]]:
+    """``rows`` as they are, once each is known to say where it comes from.
+
+    Raises:
+        InputError: a row without source, date or kind; names the file and the row.
+    """
+    kept = []
+    for number, row in enumerate(rows, start=1):
+        name = row.get("id") or row.get("term") or f"row {number}"
+        for field in PROVENANCE:
+            if not row.get(field):
+                raise InputError(field, row.get(field), "present", f"{file}: {name} has no {field}.")
+        if row["kind"] not in KINDS:
+            raise InputError("kind", row["kind"], f"one of {', '.join(KINDS)}", f"{file}: {name} has kind {row['kind']!r}.")
+        kept.append(dict(row))
+    return kept
+
+
+def observations() -> list[dict[str, Any]]:
+    """What real servers printed: weights, pool, tokens, with their flags; numbers in GiB or tokens on each GPU."""
+    return with_provenance(load_jsonl("observations.jsonl"), "observations.jsonl")
+
+
+def checkpoints() -> list[dict[str, Any]]:
+    """Published sizes of checkpoints, in bytes."""
+    return with_provenance(load_jsonl("checkpoints.jsonl"), "checkpoints.jsonl")
+
+
+def known_deployments() -> list[dict[str, Any]]:
+    """Deployments that are known to run, or to fail and where."""
+    return with_provenance(load_jsonl("deployments_known.jsonl"), "deployments_known.jsonl")
+
+
+def claims() -> list[dict[str, Any]]:
+    """Figures of the published guide, as it states them."""
+    return with_provenance(load_csv("guide_claims.csv"), "guide_claims.csv")
+
+
+def glossary() -> list[dict[str, Any]]:
+    """Terms and units as they are used here."""
+    return with_provenance(load_csv("glossary.csv"), "glossary.csv")
+
+
+def sources() -> list[dict[str, Any]]:
+    """Every source in ``data/``: file, kind, latest date, and how many rows rest on it."""
+    tables: dict[str, list[dict[str, Any]]] = {
+        "observations.jsonl": observations(),
+        "checkpoints.jsonl": checkpoints(),
+        "deployments_known.jsonl": known_deployments(),
+        "guide_claims.csv": claims(),
+        "glossary.csv": glossary(),
+        "hardware.csv": with_provenance(load_csv("hardware.csv"), "hardware.csv"),
+        "models.json": with_provenance(load_json("models.json")["models"], "models.json"),
+        "engine_versions.json": with_provenance(load_json("engine_versions.json")["rules"], "engine_versions.json"),
+        "memory_terms.json": with_provenance(load_json("memory_terms.json")["terms"], "memory_terms.json"),
+        "vllm_flags.json": with_provenance([load_json("vllm_flags.json")], "vllm_flags.json"),
+    }
+    out = []
+    for file, rows in tables.items():
+        counted = Counter((row["source"], row["kind"]) for row in rows)
+        for (source, kind), count in counted.items():
+            dates = [row["date"] for row in rows if row["source"] == source and row["kind"] == kind]
+            out.append({"file": file, "kind": kind, "date": max(dates), "rows": count, "source": source})
+    return out

@@ -1,0 +1,66 @@
+"""What the manual knows, as rows for the command and the pages."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from glmcalc.facts.evidence import sources
+from glmcalc.facts.hardware import devices
+from glmcalc.facts.models import model_entries
+from glmcalc.facts.quantity import GB, GIB
+from glmcalc.model.checkpoint import load_checkpoint
+from glmcalc.solve.claims import claim_rows
+
+
+def models_rows() -> list[dict[str, Any]]:
+    """Known checkpoints: parameters and bytes counted from their ``config.json``."""
+    rows = []
+    for entry in model_entries():
+        checkpoint = load_checkpoint(entry.id)
+        geometry = checkpoint.geometry
+        rows.append(
+            {
+                "id": entry.id,
+                "quantization": checkpoint.recipe.fmt,
+                "parameters": checkpoint.parameters,
+                "total_bytes": checkpoint.total_bytes,
+                "total_gb": round(checkpoint.total_bytes / GB, 2),
+                "layers": geometry.num_hidden_layers,
+                "indexers": len(geometry.indexer_layers),
+                "max_model_len": geometry.max_position_embeddings,
+                "license": entry.license,
+                "note": entry.note,
+                "source": entry.source,
+                "date": entry.date,
+                "kind": entry.kind,
+            }
+        )
+    return rows
+
+
+def hardware_rows() -> list[dict[str, Any]]:
+    """Known devices: what is stated of them, and the memory that a budget takes, in GiB with its range."""
+    rows = []
+    for chip in devices():
+        memory = chip.memory()
+        row: dict[str, Any] = asdict(chip)
+        row["memory_gib"] = round(memory.bytes / GIB, 2) if memory else None
+        row["memory_low_gib"] = round(memory.low_bytes / GIB, 2) if memory else None
+        row["memory_high_gib"] = round(memory.high_bytes / GIB, 2) if memory else None
+        row["basis"] = memory.basis if memory else None
+        row["memory_source"] = memory.source if memory else None
+        if memory is None:
+            row["reason"] = "no source states its memory"
+        rows.append(row)
+    return rows
+
+
+def claims_rows() -> list[dict[str, Any]]:
+    """The published guide's figures beside the arithmetic."""
+    return claim_rows()
+
+
+def sources_rows() -> list[dict[str, Any]]:
+    """Every source that the data rest on."""
+    return sources()
