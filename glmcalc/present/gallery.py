@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +16,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _VOILA_OPTIONS = (
     "--template=glm",
     "--Voila.ip=127.0.0.1",
+    "--Voila.port_retries=0",
+    '--VoilaConfiguration.extension_denylist=["nbdime-jupyterlab", "jupyterlab-jupytext", "@jupyter-notebook/lab-extension"]',
     "--VoilaConfiguration.allow_theme_override=YES",
+    "--VoilaConfiguration.resources={'gallery': True}",  # the template then shows the way to the other pages
     "--MappingKernelManager.cull_interval=60",
     "--MappingKernelManager.cull_idle_timeout=600",
 )
@@ -26,14 +30,16 @@ def chapters_folder() -> Path:
     for folder in (_PACKAGE / "chapters", _PACKAGE.parent / "chapters"):
         if folder.is_dir():
             return folder
-    raise InputError("chapters", str(_PACKAGE), "a folder of the package", "The chapters are missing from this installation.")
+    raise InputError(
+        "chapters", str(_PACKAGE), "a folder of the package", "The chapters are missing from this installation."
+    )
 
 
 def environment() -> dict[str, str]:
-    """This process's environment with the manual's own Jupyter files found first."""
-    own = str(_PACKAGE / "present" / "jupyter")
-    paths = [own, *filter(None, [os.environ.get("JUPYTER_PATH")])]
-    return {**os.environ, "JUPYTER_PATH": os.pathsep.join(paths), "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
+    """This process's environment, in which kernels find this package and Jupyter finds its page template first."""
+    own = {"JUPYTER_PATH": str(_PACKAGE / "present" / "jupyter"), "PYTHONPATH": str(_PACKAGE.parent)}
+    found = {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in own.items()}
+    return {**os.environ, **found, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 
 
 def voila_command(port: int) -> list[str]:
@@ -49,10 +55,10 @@ def serve_app(port: int, open_browser: bool) -> int:
         open_browser: open the first page once the server is asked to start.
 
     Returns:
-        The server's exit code.
+        The server's exit code. On POSIX the server takes this process's place, and nothing returns.
 
     Raises:
-        InputError: a port out of range, or Voila not installed.
+        InputError: a port out of range or in use, or Voila not installed.
     """
     _check(port, "voila", "app")
     command = voila_command(port)
@@ -64,8 +70,9 @@ def serve_app(port: int, open_browser: bool) -> int:
 def read_chapters(port: int, open_browser: bool) -> int:
     """Open the chapters in JupyterLab until interrupted; arguments, result and errors as :func:`serve_app`."""
     _check(port, "jupyterlab", "read")
-    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={chapters_folder()}", "--ip=127.0.0.1", f"--port={port}"]
-    if os.geteuid() == 0 if hasattr(os, "geteuid") else False:
+    command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={chapters_folder()}", "--ip=127.0.0.1"]
+    command += [f"--port={port}", "--ServerApp.port_retries=0"]
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     if not open_browser:
         command.append("--no-browser")
@@ -82,13 +89,18 @@ def _check(port: int, module: str, subcommand: str) -> None:
             "the notebook extra",
             f"{subcommand} needs the notebook extra: in a checkout, pip install '.[notebook]', or make {subcommand}.",
         )
+    with socket.socket() as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the servers do: a port just left is free
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise InputError(
+                "port", port, "free", f"port: {port} cannot be used ({error.strerror}); choose another with --port."
+            ) from error
 
 
 def _run(command: list[str], address: str) -> int:
     print(f"glmcalc: serving on {address}  (Ctrl-C ends it)", flush=True)
-    server = subprocess.Popen(command, env=environment())
-    try:
-        return server.wait()
-    except KeyboardInterrupt:
-        server.terminate()
-        return server.wait()
+    if os.name == "posix":  # a signal to this process then reaches the server, and its kernels end with it
+        os.execve(command[0], command, environment())
+    return subprocess.call(command, env=environment())
