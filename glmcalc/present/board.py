@@ -230,14 +230,17 @@ def _same(one: str, other: str) -> bool:
 
 def frame(form: str, standalone: bool) -> str:
     """The page's skeleton: the form, and an empty place for each part of the answer."""
+    # Relative, so that they hold behind any prefix; each page is served two levels below the first one.
     nav = (
-        '<nav aria-label="Pages"><a href="../../">All pages</a><a href="#" aria-current="page">Calculator</a></nav>'
+        '<nav aria-label="Pages"><a href="../../">All pages</a><a href="" aria-current="page">Calculator</a>'
+        '<a href="01_vram_budget.ipynb">1. The VRAM budget</a></nav>'
         if standalone
         else ""
     )
     starting = brief_line("starting", "")
     return (
-        f'<a class="gm-skip" href="#gm-verdict">Skip to the verdict</a><header class="gm-top"><h1>Calculator</h1>{nav}'
+        f'<a class="gm-skip" href="#gm-verdict">Skip to the verdict</a><header class="gm-top">'
+        f'<h1>The GLM-5.2 production manual<span class="gm-vh">: calculator</span></h1>{nav}'
         f'<span class="gm-cap" data-rules>nothing leaves this machine</span></header>'
         f'<div class="gm-mini" data-part="mini" aria-hidden="true">{starting}</div>'
         f'<div class="gm-wrap"><div class="gm-left">{form}</div><div class="gm-right" role="region" aria-label="Answer">'
@@ -245,5 +248,5 @@ def frame(form: str, standalone: bool) -> str:
         '<div data-part="bar"></div><div class="gm-two"><div data-part="curve"></div><div data-part="table"></div></div>'
         '<div><div data-part="command"></div><p class="gm-link"><a data-link href="#">Link to this state</a> '
         '<code data-query></code></p></div><div data-part="after"></div>'
-        '<span class="gm-vh" role="status" data-said></span></div></div>'
+        '<span class="gm-vh" aria-live="polite" data-said></span></div></div>'
     )

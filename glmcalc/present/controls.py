@@ -143,7 +143,7 @@ def _paste(uid: str) -> str:
         f'<div class="gm-group"><h2><label for="{uid}-paste">Paste a command</label> <small>vllm, docker, Kubernetes</small></h2>'
         f'<textarea id="{uid}-paste" data-paste rows="3" spellcheck="false" aria-describedby="{uid}-read" '
         'placeholder="vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"></textarea>'
-        f'<p class="gm-read" id="{uid}-read" data-read role="status">Reads what is pasted and sets the controls below.</p>'
+        f'<p class="gm-read" id="{uid}-read" data-read aria-live="polite">Reads what is pasted and sets the controls below.</p>'
         f'<div class="gm-presets" role="group" aria-label="Presets: length, requests and utilization">{buttons}</div></div>'
     )
 

@@ -87,9 +87,11 @@ function pretty(text) {
 function render({ model, el }) {
   const standalone = model.get("standalone");
   const root = document.createElement("div");
-  root.className = "gm gm-page";
+  root.className = standalone ? "gm gm-page gm-alone" : "gm gm-page";
   root.dataset.lmSuppressShortcuts = "true";
   root.innerHTML = model.get("frame");
+  // A page that Voila serves alone has no others beside it.
+  if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
   el.append(root);
   requestAnimationFrame(() => theme(root, standalone)); // after the view is in the page
   const part = (name) => root.querySelector(`[data-part="${name}"]`);

@@ -124,17 +124,18 @@ def choices() -> Choices:
     return Choices(tuple(model_names()), listed, (NEWEST, "0.32.0", "0.26.0", "0.23.0", "0.21.0"))
 
 
-def calculator(query: str | None = None, **parameters: Any) -> Calculator:
+def calculator(query: str | None = None, embedded: bool = False, **parameters: Any) -> Calculator:
     """The calculator, opened on a deployment.
 
     Args:
         query: an address's query string; None takes the one that Voila was asked with. It wins over ``parameters``.
+        embedded: one part of a chapter, which keeps its own text and address, rather than a page by itself.
         parameters: names and values as in the notebooks' ``parameters`` cell; None is the engine's default.
 
     Returns:
         The widget, to stand as the last line of a cell.
     """
-    served = os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
+    served = not embedded and os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
     asked = query if query is not None else (os.environ.get("QUERY_STRING", "") if served else "")
     state = {**states.from_parameters(parameters), **states.from_query(asked)}
     pasted = states.pasted_in(asked) or parameters.get("command")

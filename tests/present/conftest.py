@@ -12,7 +12,7 @@ GIB = 1 << 30
 FLAGS = (
     "vllm serve zai-org/GLM-5.2-FP8 --tensor-parallel-size 8 --kv-cache-dtype fp8 --max-model-len 131072 "
     "--max-num-seqs 256 --max-num-batched-tokens 8192 --gpu-memory-utilization 0.9 "
-    "--speculative-config '{\"method\":\"mtp\",\"num_speculative_tokens\":3}'"
+    '--speculative-config \'{"method":"mtp","num_speculative_tokens":3}\''
 )
 
 _ROWS: list[tuple[str, str, float, float, float, bool, str, str]] = [
@@ -154,5 +154,10 @@ def hostile() -> dict[str, Any]:
 def plans() -> SimpleNamespace:
     """The hand-made plans; each call makes a fresh one."""
     return SimpleNamespace(
-        fits=fits, does_not_fit=does_not_fit, marginal=marginal, unsupported=unsupported, hostile=hostile, set_gib=set_gib
+        fits=fits,
+        does_not_fit=does_not_fit,
+        marginal=marginal,
+        unsupported=unsupported,
+        hostile=hostile,
+        set_gib=set_gib,
     )

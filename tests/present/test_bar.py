@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
 from types import SimpleNamespace
 
 import pytest
@@ -49,7 +50,7 @@ def test_upright_labels_stand_a_line_apart(plans: SimpleNamespace) -> None:
     svg = shape(budget_bar(plans.does_not_fit()), "gm-narrow")
     rows = sorted({float(y) for _, y, anchor, _ in TEXT.findall(svg) if anchor == "end"})
     assert len(rows) >= 10
-    assert min(after - before for before, after in zip(rows, rows[1:])) >= 18.9
+    assert min(after - before for before, after in pairwise(rows)) >= 18.9
 
 
 def test_every_part_is_named_with_the_table_s_figure(plans: SimpleNamespace) -> None:
@@ -83,7 +84,9 @@ def test_the_label_says_the_figures(plans: SimpleNamespace) -> None:
 
 def test_markup_is_balanced(plans: SimpleNamespace) -> None:
     class Reader(HTMLParser):
-        open: list[str] = []
+        def __init__(self) -> None:
+            super().__init__()
+            self.open: list[str] = []
 
         def handle_starttag(self, tag: str, attrs: object) -> None:
             self.open.append(tag)

@@ -8,7 +8,9 @@ from glmcalc import Deployment, plan
 from glmcalc.present.curve import Line, Point, curve
 from glmcalc.present.curves import LENGTHS, lines
 
-POINTS = tuple(Point(length, 380_000 / length, 504_128 / length, 596_000 / length) for length in (8192, 131072, 1048576))
+POINTS = tuple(
+    Point(length, 380_000 / length, 504_128 / length, 596_000 / length) for length in (8192, 131072, 1048576)
+)
 HERE = Point(131072, 2.9, 3.846, 4.5)
 
 

@@ -30,7 +30,9 @@ def test_verdict_has_shape_word_sentence_and_advice(plans: SimpleNamespace, case
     assert "<svg" in html
     assert WORDS[case] in html
     assert plan["verdict"]["reason"] in words(html)
-    assert plan["verdict"]["advice"].replace("`", "")[1:] in words(html)  # without its first letter: it may follow an "Or"
+    assert plan["verdict"]["advice"].replace("`", "")[1:] in words(
+        html
+    )  # without its first letter: it may follow an "Or"
 
 
 def test_tiles_differ_by_icon_and_word_not_only_by_colour(plans: SimpleNamespace) -> None:
@@ -58,7 +60,9 @@ def test_brief_has_the_two_numbers(plans: SimpleNamespace) -> None:
     assert words(brief(plans.does_not_fit())) == "Does not fitneeds 53.45, pool 32.42 GiB"
 
 
-@pytest.mark.parametrize("make", [verdict, budget_bar, component_table, command_section, engine_message, mend, notes, brief])
+@pytest.mark.parametrize(
+    "make", [verdict, budget_bar, component_table, command_section, engine_message, mend, notes, brief]
+)
 def test_hostile_text_stays_text(plans: SimpleNamespace, make: object) -> None:
     html = make(plans.hostile())  # type: ignore[operator]
     assert "<script" not in html
@@ -102,7 +106,7 @@ def test_command_keeps_its_words_and_marks_the_change(plans: SimpleNamespace) ->
 
 
 def test_wrapping_breaks_only_before_flags() -> None:
-    command = "vllm serve m --tensor-parallel-size 8 --speculative-config '{\"method\": \"mtp\"}' --max-model-len 9"
+    command = 'vllm serve m --tensor-parallel-size 8 --speculative-config \'{"method": "mtp"}\' --max-model-len 9'
     lines = wrapped(command, 40).split("\n")
     assert all(line.lstrip().startswith("--") for line in lines[1:])
     assert all(line.endswith("\\") for line in lines[:-1])

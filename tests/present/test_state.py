@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -84,10 +86,8 @@ def test_notebook_parameters_become_texts() -> None:
 
 @given(st.text(max_size=40), st.sampled_from(sorted(states.NAMES)))
 def test_any_text_in_any_field_is_read_or_refused(text: str, name: str) -> None:
-    try:
-        states.deployment({**states.DEFAULTS, name: text})
-    except InputError as refused:
-        assert refused.message
+    with contextlib.suppress(InputError):
+        assert states.deployment({**states.DEFAULTS, name: text}).model
 
 
 def test_every_control_is_a_parameter() -> None:
