@@ -43,7 +43,7 @@ unit: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 chapters: install
-	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile -p no:doctest chapters
+	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile chapters
 
 bench: install  ## ratios: command, page, wheel; run by hand
 	$(BIN)/python tests/bench.py
