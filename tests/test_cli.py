@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 
 from glmcalc.present.cli import main
 
-BASE = ["budget", "--gpu", "h200_sxm", "--tensor-parallel-size", "8", "--max-model-len", "131000", "--kv-cache-dtype", "fp8"]
+BASE = [
+    "budget",
+    "--gpu",
+    "h200_sxm",
+    "--tensor-parallel-size",
+    "8",
+    "--max-model-len",
+    "131000",
+    "--kv-cache-dtype",
+    "fp8",
+]
 
 
 def run(capsys, *argv: str) -> tuple[int, str, str]:
@@ -54,14 +64,18 @@ def test_a_pasted_command_and_options_beside_it(capsys):
 
 
 def test_the_normalised_command_says_the_same(capsys):
-    _, data = run_json(capsys, *BASE, "--speculative-config", '{"method":"mtp","num_speculative_tokens":3}', "--max-num-seqs", "64")
+    _, data = run_json(
+        capsys, *BASE, "--speculative-config", '{"method":"mtp","num_speculative_tokens":3}', "--max-num-seqs", "64"
+    )
     _, again = run_json(capsys, "budget", data["command"], "--gpu", "h200_sxm")
     for key in ("kv", "per_gpu", "command"):
         assert again[key] == data[key]
 
 
 def test_does_not_fit_is_one_and_mends(capsys):
-    code, data = run_json(capsys, "budget", "--gpu", "h200_sxm", "--gpus", "8", "--max-model-len", "1M", "--max-num-seqs", "1")
+    code, data = run_json(
+        capsys, "budget", "--gpu", "h200_sxm", "--gpus", "8", "--max-model-len", "1M", "--max-num-seqs", "1"
+    )
     assert code == 1
     assert data["verdict"]["stage"] == "startup_kv_too_small"
     code, mended = run_json(capsys, "budget", data["verdict"]["mend"]["command"], "--gpu", "h200_sxm")
@@ -81,7 +95,9 @@ def test_a_stated_pool(capsys):
 
 def test_a_deployment_file(capsys, tmp_path):
     path = tmp_path / "node.toml"
-    path.write_text('model = "zai-org/GLM-5.2-FP8"\ngpu = "h200_sxm"\ntensor_parallel_size = 8\nmax_model_len = 131000\n')
+    path.write_text(
+        'model = "zai-org/GLM-5.2-FP8"\ngpu = "h200_sxm"\ntensor_parallel_size = 8\nmax_model_len = 131000\n'
+    )
     code, data = run_json(capsys, "budget", "--deployment", str(path), "--kv-cache-dtype", "fp8")
     assert code == 0
     assert data["deployment"]["max_model_len"] == 131_000
@@ -111,7 +127,9 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("argv", "field"), BAD, ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else value)
+@pytest.mark.parametrize(
+    ("argv", "field"), BAD, ids=lambda value: " ".join(value)[:60] if isinstance(value, list) else value
+)
 def test_bad_input_is_two_and_names_the_field(capsys, argv, field):
     code, out, err = run(capsys, *argv, "--json")
     assert code == 2
@@ -122,7 +140,9 @@ def test_bad_input_is_two_and_names_the_field(capsys, argv, field):
     assert "Traceback" not in err
 
 
-@pytest.mark.parametrize("argv", [["budgett"], ["budget", "--gpu", "h200_sxm", "--max-model-length", "5"], ["budget", "--gppu", "h200_sxm"]])
+@pytest.mark.parametrize(
+    "argv", [["budgett"], ["budget", "--gpu", "h200_sxm", "--max-model-length", "5"], ["budget", "--gppu", "h200_sxm"]]
+)
 def test_a_mistyped_name_is_answered_with_the_nearest(capsys, argv):
     code, _, err = run(capsys, *argv)
     assert code == 2
@@ -130,7 +150,17 @@ def test_a_mistyped_name_is_answered_with_the_nearest(capsys, argv):
 
 
 def test_underscores_are_dashes(capsys):
-    code, data = run_json(capsys, "budget", "--gpu", "h200_sxm", "--tensor_parallel_size", "8", "--max_model_len", "131000", "--kv_cache_dtype=fp8")
+    code, data = run_json(
+        capsys,
+        "budget",
+        "--gpu",
+        "h200_sxm",
+        "--tensor_parallel_size",
+        "8",
+        "--max_model_len",
+        "131000",
+        "--kv_cache_dtype=fp8",
+    )
     assert code == 0
     assert data["deployment"]["tensor_parallel_size"] == 8
 
@@ -141,7 +171,9 @@ def test_other_flags_of_the_engine_are_listed(capsys):
     assert len(data["no_effect_on_memory"]) >= 2
 
 
-@pytest.mark.parametrize("subcommand", ["budget", "weights", "parse", "models", "hardware", "claims", "sources", "html", "app", "read"])
+@pytest.mark.parametrize(
+    "subcommand", ["budget", "weights", "parse", "models", "hardware", "claims", "sources", "html", "app", "read"]
+)
 def test_help_teaches(capsys, subcommand):
     code, out, _ = run(capsys, subcommand, "--help")
     assert code == 0

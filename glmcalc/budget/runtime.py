@@ -142,7 +142,8 @@ def graph_count(max_num_seqs: int, depth: int, largest: int | None, cap: int) ->
     """
     top = largest if largest is not None else min(2 * max_num_seqs * (1 + depth), cap)
     sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if size <= top]
-    return len(sizes) + sum(size <= max_num_seqs for size in sizes)
+    full = [size for size in sizes if size <= max_num_seqs]
+    return len(sizes) + len(full)
 
 
 def cuda_graphs(resolved: Resolved) -> Band:

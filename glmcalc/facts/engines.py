@@ -54,13 +54,13 @@ def parse_version(text: str) -> EngineVersion:
     match = _RELEASE.fullmatch(text.strip()) if len(text) <= 200 else None
     if match is None:
         if len(text) <= 200 and re.search(r"fork|nightly|main|\bdev|vdev|20\d\d-\d\d", text.lower()):
-            note = f"{text} names no release; the rules of {NEWEST} are used"
-            return EngineVersion(text, _numbers(NEWEST), False, note, "fork" in text.lower())
+            unnamed = f"{text} names no release; the rules of {NEWEST} are used"
+            return EngineVersion(text, _numbers(NEWEST), False, unnamed, "fork" in text.lower())
         raise InputError("engine_version", text, f"a vLLM release such as {NEWEST}")
     release = (int(match[1]), int(match[2]), int(match[3] or 0))
     facts = load_json("engine_versions.json")
     tail = match[4].strip()
-    note = None
+    note: str | None = None
     fork = "fork" in tail.lower() or bool(re.search(r"\+(?!g[0-9a-f]{6,}\b|cu\d+\b)[a-z]", tail.lower()))
     if tail and not re.fullmatch(r"\.?post\d+|\+cu\d+|-cu\d+", tail):
         note = f"{text} is a development build or a fork; the rules of the nearest release are used"

@@ -25,7 +25,9 @@ def with_provenance(rows: Iterable[Mapping[str, Any]], file: str) -> list[dict[s
             if not row.get(field):
                 raise InputError(field, row.get(field), "present", f"{file}: {name} has no {field}.")
         if row["kind"] not in KINDS:
-            raise InputError("kind", row["kind"], f"one of {', '.join(KINDS)}", f"{file}: {name} has kind {row['kind']!r}.")
+            raise InputError(
+                "kind", row["kind"], f"one of {', '.join(KINDS)}", f"{file}: {name} has kind {row['kind']!r}."
+            )
         kept.append(dict(row))
     return kept
 

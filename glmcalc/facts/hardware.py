@@ -87,20 +87,28 @@ def read_device(row: dict[str, str]) -> Device:
     for field in PROVENANCE:
         if not row.get(field):
             raise InputError(field, row.get(field), "present", f"hardware.csv: {row.get('id')} has no {field}.")
-    numbers = (
-        "memory_gb",
-        "memory_gib_engine",
-        "memory_gib_nvidia_smi",
-        "bandwidth_gb_s",
-        "price_low_usd_hr",
-        "price_high_usd_hr",
-    )
-    values: dict[str, object] = {name: float(row[name]) if row.get(name) else None for name in numbers}
-    texts = ("architecture", "memory_gib_engine_source", "memory_gib_nvidia_smi_source", "price_date")
-    values |= {name: row.get(name) or None for name in texts}
+
+    def number(name: str) -> float | None:
+        return float(row[name]) if row.get(name) else None
+
     return Device(
-        row["id"], row["name"], row["vendor"], source=row["source"], date=row["date"], kind=row["kind"], **values
-    )  # type: ignore[arg-type]
+        id=row["id"],
+        name=row["name"],
+        vendor=row["vendor"],
+        architecture=row.get("architecture") or None,
+        memory_gb=number("memory_gb"),
+        memory_gib_engine=number("memory_gib_engine"),
+        memory_gib_engine_source=row.get("memory_gib_engine_source") or None,
+        memory_gib_nvidia_smi=number("memory_gib_nvidia_smi"),
+        memory_gib_nvidia_smi_source=row.get("memory_gib_nvidia_smi_source") or None,
+        bandwidth_gb_s=number("bandwidth_gb_s"),
+        price_low_usd_hr=number("price_low_usd_hr"),
+        price_high_usd_hr=number("price_high_usd_hr"),
+        price_date=row.get("price_date") or None,
+        source=row["source"],
+        date=row["date"],
+        kind=row["kind"],
+    )
 
 
 def devices() -> list[Device]:

@@ -22,7 +22,7 @@ def read_pasted(text: str) -> ParsedCommand:
     if parsed.engine is not None:
         check_engine(parsed.engine)
     for flag in parsed.unknown:
-        name, close = (flag, None) if isinstance(flag, str) else (flag["flag"], flag.get("nearest"))
+        name, close = str(flag["flag"]), flag["nearest"]
         hint = f" (did you mean {close}?)" if close else ""
         raise InputError(name, name, f"a flag of vllm serve{hint}", f"{name} is not a flag of vllm serve{hint}.")
     if parsed.unresolved:

@@ -9,12 +9,11 @@ from contextlib import AbstractContextManager, nullcontext
 from statistics import median
 from typing import Any, Iterable
 
-from glmcalc.facts.evidence import observations
-
 from glmcalc.budget import runtime
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.budget.runtime import Term
+from glmcalc.facts.evidence import observations
 from glmcalc.facts.hardware import device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
@@ -36,6 +35,8 @@ _GEOMETRY = {
     "GLM-5.3": "zai-org/GLM-5.3-FP8",
     "DeepSeek-V3.2": "deepseek-ai/DeepSeek-V3.2",
 }
+
+
 def bytes_per_token_rows() -> list[dict[str, Any]]:
     """KV bytes a token and rank: ours at the row's version beside what GiB and tokens of its log give.
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Callable
 
-from glmcalc.facts.evidence import checkpoints, claims
-
 from glmcalc.budget.kv import mla_record_bytes
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
+from glmcalc.facts.evidence import checkpoints, claims
 from glmcalc.facts.quantity import gb, gib
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment

@@ -111,7 +111,9 @@ class Visit:
     def outside(self) -> list[str]:
         """Addresses that were asked for and are not this machine's."""
         local = ("data", "blob", "about", "chrome-error")
-        return [url for url in self.asked if urlsplit(url).scheme not in local and urlsplit(url).hostname not in LOOPBACK]
+        return [
+            url for url in self.asked if urlsplit(url).scheme not in local and urlsplit(url).hostname not in LOOPBACK
+        ]
 
 
 @pytest.fixture
