@@ -7,7 +7,7 @@ GPU ?= h200_sxm
 CUSTOMER ?= Example A
 
 .DEFAULT_GOAL := help
-.PHONY: help install chromium app read test lint unit chapters bench report pyz lock clean
+.PHONY: help install chromium app read test lint unit chapters outputs bench report pyz lock clean
 
 help:  ## these lines
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -44,6 +44,10 @@ unit: install
 
 chapters: install
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile chapters
+
+outputs: install  ## run the chapters again and keep what they show, without clock times and widget state
+	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	  --ExecutePreprocessor.store_widget_state=False chapters/*.ipynb
 
 bench: install  ## ratios: command, page, wheel; run by hand
 	$(BIN)/python tests/bench.py

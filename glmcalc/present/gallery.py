@@ -71,7 +71,7 @@ def read_chapters(port: int, open_browser: bool) -> int:
     """Open the chapters in JupyterLab until interrupted; arguments, result and errors as :func:`serve_app`."""
     _check(port, "jupyterlab", "read")
     command = [sys.executable, "-m", "jupyterlab", f"--notebook-dir={chapters_folder()}", "--ip=127.0.0.1"]
-    command += [f"--port={port}", "--ServerApp.port_retries=0"]
+    command += [f"--port={port}", "--ServerApp.port_retries=0", "--LabApp.default_url=/lab/tree/index.ipynb"]
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         command.append("--allow-root")
     if not open_browser:
