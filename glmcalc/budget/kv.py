@@ -6,8 +6,7 @@ Every function is the engine's closed form (vLLM 0.33.0, ``v1/core/kv_cache_plan
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import ceil_div, engine_gib
 from glmcalc.model.geometry import Geometry
 
@@ -92,7 +91,7 @@ def estimated_max_model_len(available: int, block_bytes: int, dcp: int, block_si
     return block_size * dcp * max((available - block_bytes) // block_bytes, 0)
 
 
-@dataclass(frozen=True)
+@record
 class Stage:
     """One pipeline stage: its block, and the pool it has (bytes per rank)."""
 
@@ -100,7 +99,7 @@ class Stage:
     available: int
 
 
-@dataclass(frozen=True)
+@record
 class Pool:
     """What the engine makes of the memory left over for KV.
 
@@ -199,7 +198,7 @@ def too_long_message(max_model_len: int, needed: int, available: int, estimate: 
     )
 
 
-@dataclass(frozen=True)
+@record
 class CacheLayers:
     """How many caches the ranks of one stage hold."""
 

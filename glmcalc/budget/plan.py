@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from glmcalc.budget import kv, runtime, weights, workspaces
 from glmcalc.budget.result import Component, KvCache, Plan
 from glmcalc.budget.verdict import judge
 from glmcalc.facts.engines import rule
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, combine
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved, resolve
@@ -44,7 +44,7 @@ def plan(deployment: Deployment) -> Plan:
     return Plan(resolved, tuple(components), cache, memory, requested, verdict)
 
 
-@dataclass(frozen=True)
+@record
 class _Stage:
     """One pipeline stage: its weights (the release may leave a range open) and its block."""
 

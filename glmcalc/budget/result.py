@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 from glmcalc.budget.kv import Pool
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass(frozen=True)
+
+@record
 class Component:
     """One part of one GPU's memory.
 
@@ -47,7 +49,7 @@ class Component:
         }
 
 
-@dataclass(frozen=True)
+@record
 class Verdict:
     """Whether it fits, where it dies if not, and what to do.
 
@@ -70,7 +72,7 @@ class Verdict:
     engine_message: str | None = None
 
 
-@dataclass(frozen=True)
+@record
 class KvCache:
     """The KV cache of one GPU; bytes are per rank.
 
@@ -123,7 +125,7 @@ class KvCache:
         return data
 
 
-@dataclass(frozen=True)
+@record
 class Plan:
     """The whole answer for one deployment."""
 

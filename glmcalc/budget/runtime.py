@@ -2,25 +2,28 @@
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Any, Iterator, Mapping
 
 from glmcalc.budget import workspaces
 from glmcalc.budget.kv import indexer_record_bytes
 from glmcalc.facts.engines import rule
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import GIB, KIB, MIB, Band
 from glmcalc.facts.store import load_json
 from glmcalc.model.resolved import Resolved
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+
 _UNITS = {"GiB": GIB, "MiB": MIB, "KiB": KIB, "copies": 1, "times": 1}
 
 
-@dataclass(frozen=True)
+@record
 class Term:
     """One row of ``data/memory_terms.json``: a range in bytes, or a bare factor, and where it comes from."""
 
@@ -41,14 +44,17 @@ _NONE: Mapping[str, Term] = MappingProxyType({})
 _substitutes: ContextVar[Mapping[str, Term]] = ContextVar("substitutes", default=_NONE)
 
 
-@contextmanager
-def substituted(terms: Mapping[str, Term]) -> Iterator[None]:
-    """Within the block, ``terms`` stand in for those of ``data/memory_terms.json``: to judge a fit on what it has not seen."""
-    token = _substitutes.set({**_substitutes.get(), **terms})
-    try:
-        yield
-    finally:
-        _substitutes.reset(token)
+class substituted:
+    """Within ``with substituted(terms):`` those terms stand in for the data's: to judge a fit on what it has not seen."""
+
+    def __init__(self, terms: Mapping[str, Term]) -> None:
+        self._terms = terms
+
+    def __enter__(self) -> None:
+        self._token = _substitutes.set({**_substitutes.get(), **self._terms})
+
+    def __exit__(self, *_: object) -> None:
+        _substitutes.reset(self._token)
 
 
 def term(name: str) -> Term:

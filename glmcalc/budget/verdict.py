@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from glmcalc.budget.kv import estimated_max_model_len
 from glmcalc.budget.result import Component, KvCache, Verdict
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, engine_gib, gib
 from glmcalc.model.resolved import Resolved
 
@@ -14,7 +14,7 @@ POOL_LINE = "Available KV cache memory"
 WEIGHTS_LINE = "Model loading took"
 
 
-@dataclass(frozen=True)
+@record
 class Check:
     """One point at which the engine may die: how far it is from it, in bytes (negative: it dies), with a band."""
 

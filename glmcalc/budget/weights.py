@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import ceil_div
 from glmcalc.model.checkpoint import Checkpoint
 from glmcalc.model.geometry import Geometry
@@ -14,7 +13,7 @@ from glmcalc.model.recipes import FP8_BLOCK, bf16_bytes, linear_bytes
 SOURCE = "https://github.com/vllm-project/vllm (0.33.0: models/deepseek_v32/nvidia/model.py, quantization/fp8.py)"
 
 
-@dataclass(frozen=True)
+@record
 class Split:
     """How a deployment spreads the weights.
 
@@ -33,7 +32,7 @@ class Split:
     all_indexers: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class StageWeights:
     """Bytes loaded on each rank of one pipeline stage, by group of modules; ``mtp`` apart."""
 
@@ -68,7 +67,7 @@ def stage_layers(layers: int, pp: int) -> list[range]:
 
 
 def loaded_bytes(module: Module, split: Split) -> int:
-    """Bytes of ``module`` on one rank after loading (vLLM 0.33.0; see ``SOURCE``).
+    """Bytes of ``module`` in one layer of one rank after loading (vLLM 0.33.0; see ``SOURCE``).
 
     Raises:
         InputError: a split that cuts an FP8 scale block, which the engine refuses.
@@ -101,7 +100,7 @@ def loaded_bytes(module: Module, split: Split) -> int:
 
 
 def _share(module: Module, axis: str, size: int, ranks: int) -> int:
-    if module.layer is None:
+    if module.layers is None:
         return ceil_div(size, ranks)  # the vocabulary is padded
     share, rest = divmod(size, ranks)
     if rest:
@@ -126,25 +125,19 @@ def weights_by_stage(checkpoint: Checkpoint, split: Split) -> list[StageWeights]
     if split.pp > geometry.num_hidden_layers:
         raise InputError("pipeline_parallel_size", split.pp, f"1 to {geometry.num_hidden_layers}, the number of layers")
     stages = stage_layers(geometry.num_hidden_layers, split.pp)
-    owner = [stage for stage, layers in enumerate(stages) for _ in layers]
     groups: list[dict[str, int]] = [{} for _ in stages]
     mtp = [0] * split.pp
     repeated = [0] * split.pp
     sequence_parallel = split.ep and split.tp > 1 and split.dp > 1
-    cache: dict[tuple[str, str], int] = {}
     for module in checkpoint.modules:
-        key = (module.name if module.layer is not None else f"/{module.name}", module.fmt)
-        size = cache.get(key)
-        if size is None:
-            size = cache[key] = loaded_bytes(module, split)
-        if module.layer is not None and module.layer >= geometry.num_hidden_layers:
-            if split.mtp:
-                mtp[-1] += size
+        size = loaded_bytes(module, split)
+        if checkpoint.is_mtp(module):
+            mtp[-1] += size * module.repeats if split.mtp else 0
             continue
-        stage = _stage_of(module, owner)
-        groups[stage][module.group] = groups[stage].get(module.group, 0) + size
-        if sequence_parallel and module.group in ("shared experts", "dense MLP"):
-            repeated[stage] += loaded_bytes(module, Split()) - size
+        for stage, count in _places(module, stages):
+            groups[stage][module.group] = groups[stage].get(module.group, 0) + size * count
+            if sequence_parallel and module.group in ("shared experts", "dense MLP"):
+                repeated[stage] += (loaded_bytes(module, Split()) - size) * count
     if split.mtp and split.pp > 1:
         # The drafter shares the main embedding only where both are on one rank.
         mtp[-1] += bf16_bytes(ceil_div(geometry.vocab_size, split.tp), geometry.hidden_size)
@@ -153,10 +146,12 @@ def weights_by_stage(checkpoint: Checkpoint, split: Split) -> list[StageWeights]
     return [StageWeights(*parts) for parts in zip(groups, mtp, repeated)]
 
 
-def _stage_of(module: Module, owner: list[int]) -> int:
-    if module.layer is not None:
-        return owner[module.layer]
-    return 0 if module.name == "embed_tokens" else -1
+def _places(module: Module, stages: list[range]) -> list[tuple[int, int]]:
+    """On which stages ``module`` is, and in how many of their layers."""
+    if module.layers is None:
+        return [(0 if module.name == "embed_tokens" else len(stages) - 1, 1)]
+    counts = ((stage, sum(layer in layers for layer in module.layers)) for stage, layers in enumerate(stages))
+    return [(stage, count) for stage, count in counts if count]
 
 
 def _add_unused_indexers(checkpoint: Checkpoint, stages: list[range], groups: list[dict[str, int]]) -> None:
@@ -164,7 +159,7 @@ def _add_unused_indexers(checkpoint: Checkpoint, stages: list[range], groups: li
     one = sum(
         loaded_bytes(module, Split())
         for module in checkpoint.modules
-        if module.layer == 0 and module.group == "indexer"
+        if module.group == "indexer" and module.layers is not None and module.layers[0] == 0
     )
     for layers, group in zip(stages, groups):
         unused = sum(layer not in geometry.indexer_layers for layer in layers)

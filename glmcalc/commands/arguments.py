@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
 
 from glmcalc.commands.flags import Flag, convert, find_flag, flag_names, parse_json
 from glmcalc.commands.parsed import ParsedCommand
 from glmcalc.commands.shell import Launch, expand
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _SPECULATIVE = {"method": "speculative_method", "num_speculative_tokens": "num_speculative_tokens"}
 _RENAMED = {

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import math
 import re
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from functools import cache, lru_cache
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.store import load_json
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _SCALES = {
     "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40,
@@ -18,7 +22,7 @@ _SCALES = {
 _HUMAN = re.compile(r"(-?\d{1,18}(?:\.\d{1,12})?)([kKmMgGtT])")
 
 
-@dataclass(frozen=True)
+@record
 class Flag:
     """One flag: its names, arity (0 switch, 1 value, -1 one or more), type, and effect on GPU memory.
 
@@ -41,25 +45,20 @@ class Flag:
 
 
 @lru_cache(maxsize=1)
-def _by_name() -> dict[str, Flag]:
-    flags = {}
-    for row in load_json("vllm_flags.json")["flags"]:
-        flag = Flag(
-            tuple(row["names"]),
-            row["arity"],
-            row["type"],
-            row["effect"],
-            row.get("why"),
-            *(bool(row.get(mark)) for mark in ("retired", "heavy", "stated")),
-        )
-        for name in flag.names:
-            flags[name] = flag
-    return flags
+def _rows() -> dict[str, dict[str, Any]]:
+    return {name: row for row in load_json("vllm_flags.json")["flags"] for name in row["names"]}
+
+
+@cache
+def _flag(name: str) -> Flag:
+    row = _rows()[name]
+    marks = (bool(row.get(mark)) for mark in ("retired", "heavy", "stated"))
+    return Flag(tuple(row["names"]), row["arity"], row["type"], row["effect"], row.get("why"), *marks)
 
 
 def flag_names() -> list[str]:
     """All names, long and short."""
-    return list(_by_name())
+    return list(_rows())
 
 
 def find_flag(name: str) -> tuple[Flag | None, list[str]]:
@@ -67,17 +66,19 @@ def find_flag(name: str) -> tuple[Flag | None, list[str]]:
 
     Dashes and underscores are alike; a prefix that only one flag has stands for it.
     """
-    flags = _by_name()
+    rows = _rows()
     if not name.startswith("--"):
-        return flags.get(name), []
+        return (_flag(name) if name in rows else None), []
     wanted = "--" + name[2:].replace("_", "-")
-    if wanted in flags:
-        return flags[wanted], []
+    if wanted in rows:
+        return _flag(wanted), []
     if len(wanted) < 5:
         return None, []
-    matches = sorted({flag.names[0] for known, flag in flags.items() if known.startswith(wanted) and not flag.retired})
+    matches = sorted(
+        {row["names"][0] for known, row in rows.items() if known.startswith(wanted) and not row.get("retired")}
+    )
     if len(matches) == 1:
-        return flags[matches[0]], []
+        return _flag(matches[0]), []
     return None, matches
 
 

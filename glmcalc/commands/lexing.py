@@ -7,7 +7,8 @@ that never closes spoils only its own line, and text in single quotes keeps its 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+
+from glmcalc.facts.frozen import record
 
 LITERAL_DOLLAR = "\ue000"  # a dollar that does not expand, until the end of the reading
 LITERAL_PERCENT = "\ue001"
@@ -22,7 +23,7 @@ _COLLAPSED = re.compile(r"(?<=\s)\\[ \t]+(?=--?[A-Za-z])")  # a continuation mar
 CONTINUATION = re.compile(r"[ \t]*(?:\\|\^|`)[ \t]*$")
 
 
-@dataclass(frozen=True)
+@record
 class Line:
     """Words of one simple command.
 

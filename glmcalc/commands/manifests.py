@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import re
 import textwrap
-from typing import Any, Iterator
 
 from glmcalc.commands.lexing import split_line
 from glmcalc.commands.shell import Launch, find_launches, image_engine
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
+
 
 _KEYS = re.compile(
     r"(?m)^\s*(?:-\s+)?(?:command|args|entrypoint|containers|services|image|vllm_args|env|apiVersion)\s*:"

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from typing import Any
 
 from glmcalc.commands.flags import human_int
 from glmcalc.commands.parsed import ParsedCommand
 from glmcalc.commands.shell import Launch, expand
 from glmcalc.facts.errors import InputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 _SGLANG: dict[str, tuple[str, str]] = {
     "--model-path": ("model", "str"), "--model": ("model", "str"),

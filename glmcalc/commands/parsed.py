@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from glmcalc.facts.frozen import fresh, record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
-@dataclass(frozen=True)
+@record
 class ParsedCommand:
     """One launch command as it was read.
 
@@ -26,16 +29,16 @@ class ParsedCommand:
 
     engine: str
     settings: dict[str, Any]
-    unresolved: list[str] = field(default_factory=list)
-    no_effect_on_memory: list[str] = field(default_factory=list)
-    not_modelled: list[str] = field(default_factory=list)
-    unknown: list[dict[str, str | None]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    environment: dict[str, str] = field(default_factory=dict)
-    json_settings: dict[str, Any] = field(default_factory=dict)
+    unresolved: list[str] = fresh(list)
+    no_effect_on_memory: list[str] = fresh(list)
+    not_modelled: list[str] = fresh(list)
+    unknown: list[dict[str, str | None]] = fresh(list)
+    warnings: list[str] = fresh(list)
+    environment: dict[str, str] = fresh(dict)
+    json_settings: dict[str, Any] = fresh(dict)
     outcome: str = "read"
-    kept: list[str] = field(default_factory=list)
-    heavy: list[str] = field(default_factory=list)
+    kept: list[str] = fresh(list)
+    heavy: list[str] = fresh(list)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``glmcalc parse --json`` prints it."""

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from typing import Any
 
 from glmcalc.commands.arguments import read_vllm_arguments
 from glmcalc.commands.lexing import straighten
@@ -13,6 +11,12 @@ from glmcalc.commands.others import read_other
 from glmcalc.commands.parsed import ParsedCommand
 from glmcalc.commands.shell import Launch, find_launches
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 LONGEST = 256_000
 
@@ -48,7 +52,17 @@ def read_command(text: str) -> ParsedCommand:
     return replace(parsed, warnings=warnings, environment=launch.environment, outcome=outcome)
 
 
+_PLAIN = re.compile(r"vllm serve [^$`%|&;<>#\\\n*?~()!\"]*(?:'[^'$`%\\\n]*'[^$`%|&;<>#\\\n*?~()!'\"]*)*")
+
+
 def _launches(text: str) -> list[Launch]:
+    if _PLAIN.fullmatch(text):
+        import shlex
+
+        try:
+            return [Launch("vllm", shlex.split(text)[2:])]  # one plain line: nothing to find, nothing to expand
+        except ValueError:
+            pass
     if looks_like_manifest(text):
         found = launches_in_manifest(text)
         if found:

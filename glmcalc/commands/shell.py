@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
-from typing import Mapping, Sequence
 
 from glmcalc.commands.lexing import LITERAL_DOLLAR, LITERAL_PERCENT, Line, join_continuations, split_line
 from glmcalc.facts.errors import InputError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping, Sequence
+
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _VARIABLE = re.compile(
@@ -22,15 +25,15 @@ _IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
 _MOST_LINES = 400
 
 
-@dataclass
 class Launch:
     """A launch command that was found: the engine and its arguments, before they are read."""
 
-    engine: str
-    words: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    cut: bool = False
+    def __init__(self, engine: str, words: list[str], environment: dict[str, str] | None = None) -> None:
+        self.engine = engine
+        self.words = words
+        self.environment = environment or {}
+        self.warnings: list[str] = []
+        self.cut = False
 
 
 def find_launches(text: str, variables: dict[str, str] | None = None, depth: int = 0) -> list[Launch]:

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from typing import Any, Mapping, Sequence
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
+
 
 _VARIABLE = re.compile(r"\$\w+|\$\{\w+\}")
 

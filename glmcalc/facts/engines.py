@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.store import load_json, nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 ENGINES = ("vllm", "sglang", "llama.cpp")
 NEWEST = "0.33.0"
 _RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(.*)", re.DOTALL)
 
 
-@dataclass(frozen=True)
+@record
 class EngineVersion:
     """A version of vLLM as far as its rules are known.
 
@@ -35,7 +39,7 @@ class EngineVersion:
     fork: bool = False
 
 
-@dataclass(frozen=True)
+@record
 class Ruling:
     """The value of a rule for one version; ``other`` is the second possibility where the release of the change is open."""
 

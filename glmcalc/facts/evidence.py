@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, Iterable, Mapping
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import load_csv, load_json, load_jsonl
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable, Mapping
+
 
 PROVENANCE = ("source", "date", "kind")
 KINDS = ("spec", "config", "measured", "estimated")

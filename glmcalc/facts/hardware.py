@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import GB, GIB
 from glmcalc.facts.store import load_csv, nearest
 
@@ -14,7 +14,7 @@ PROVENANCE = ("source", "date", "kind")
 _SMI_ABOVE_ENGINE_GIB = (0.4, 0.5, 0.7)
 
 
-@dataclass(frozen=True)
+@record
 class Memory:
     """Memory of one device in bytes, with its range and how it is known."""
 
@@ -25,7 +25,7 @@ class Memory:
     source: str
 
 
-@dataclass(frozen=True)
+@record
 class Device:
     """One row of ``data/hardware.csv``; None where a figure is not known.
 
@@ -111,6 +111,11 @@ def read_device(row: dict[str, str]) -> Device:
     )
 
 
+@cache
+def _device(name: str) -> Device:
+    return read_device(next(row for row in load_csv("hardware.csv") if row["id"] == name))
+
+
 def devices() -> list[Device]:
     """All devices, in the order of the file."""
     return list(_devices().values())
@@ -122,8 +127,8 @@ def device(name: str) -> Device:
     Raises:
         InputError: an unknown id; the nearest is offered.
     """
-    found = _devices().get(name)
-    if found is None:
+    row = next((row for row in load_csv("hardware.csv") if row["id"] == name), None)
+    if row is None:
         close = nearest(name, _devices())
         hint = f" (did you mean {close}?)" if close else ""
         raise InputError(
@@ -132,4 +137,4 @@ def device(name: str) -> Device:
             f"one of {', '.join(_devices())}{hint}",
             f"gpu {name!r} is not known{hint}. glmcalc hardware lists the ids.",
         )
-    return found
+    return _device(name)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.store import load_json, nearest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
-@dataclass(frozen=True)
+
+@record
 class ModelEntry:
     """One checkpoint of ``data/models.json``.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from glmcalc.facts.frozen import record
 
 GIB = 1 << 30
 MIB = 1 << 20
@@ -19,7 +19,7 @@ def ceil_div(size: int, parts: int) -> int:
     return -(-size // parts)
 
 
-@dataclass(frozen=True)
+@record
 class Band:
     """A figure with its range, in bytes: ``low <= likely <= high``."""
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import json
 import os
 from functools import cache
-from typing import Any, Iterable, cast
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
@@ -19,10 +23,10 @@ def read_text(name: str) -> str:
         FileNotFoundError: no such file, in the package or beside it.
     """
     parts = name.split("/")
-    loader = cast(Any, globals()["__spec__"].loader)
+    loader: Any = globals()["__spec__"].loader
     for root in (_PACKAGE, os.path.dirname(_PACKAGE)):
         try:
-            return cast(bytes, loader.get_data(os.path.join(root, "data", *parts))).decode("utf-8")
+            return str(loader.get_data(os.path.join(root, "data", *parts)), "utf-8")
         except OSError:
             continue
     raise FileNotFoundError(f"data/{name}")

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.models import find_model, load_config
 from glmcalc.model.geometry import Geometry, read_geometry
 from glmcalc.model.modules import Module, list_modules
 from glmcalc.model.recipes import Recipe, read_recipe
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 # vLLM's and users' spellings of the formats whose layout is known.
 _SPELLINGS = {
@@ -23,7 +27,7 @@ _LATER = ("mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit", "gguf")
 _LARGEST_CONFIG = 4 * 1024 * 1024
 
 
-@dataclass(frozen=True)
+@record
 class Checkpoint:
     """One published set of weights.
 
@@ -51,8 +55,11 @@ class Checkpoint:
     @property
     def bytes_without_mtp(self) -> int:
         """Bytes of the stored tensors without the MTP layers."""
-        layers = self.geometry.num_hidden_layers
-        return sum(m.stored_bytes for m in self.modules if m.layer is None or m.layer < layers)
+        return sum(module.stored_bytes for module in self.modules if not self.is_mtp(module))
+
+    def is_mtp(self, module: Module) -> bool:
+        """Whether ``module`` belongs to the MTP layers."""
+        return module.layers is not None and module.layers[0] >= self.geometry.num_hidden_layers
 
     @property
     def parameters(self) -> int:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass, fields, replace
-from typing import Any, Mapping
 
 from glmcalc.facts.engines import NEWEST
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import names_of, record, replace
 from glmcalc.facts.store import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
 
 DEFAULT_MODEL = "zai-org/GLM-5.2-FP8"
 MTP_METHODS = ("mtp", "deepseek_mtp", "glm_mtp", "glm4_moe_mtp", "glm_moe_dsa_mtp")
@@ -17,7 +21,7 @@ AUTO_LENGTHS = ("auto", -1)
 MIB_LIMIT = 1 << 50
 
 
-@dataclass(frozen=True)
+@record
 class Deployment:
     """What is asked for. Names, units and meanings are those of vLLM's flags.
 
@@ -97,7 +101,7 @@ class Deployment:
         Raises:
             InputError: a name that is no setting here (the nearest one is offered), or a value that is refused.
         """
-        known = {field.name for field in fields(cls)}
+        known = names_of(cls)
         merged = {**settings, **{name: value for name, value in overrides.items() if value is not None}}
         for name in merged:
             if name not in known:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Mapping
-
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
 
 FAMILIES: dict[str, str] = {
     "glm_moe_dsa": "GlmMoeDsaForCausalLM",
@@ -36,7 +39,7 @@ _INDEXER_SIZES = ("index_head_dim", "index_n_heads", "index_topk")
 _LARGEST = 1 << 31
 
 
-@dataclass(frozen=True)
+@record
 class Geometry:
     """Shape of one checkpoint. All sizes are counts of elements, layers, heads, experts or tokens.
 
@@ -89,7 +92,7 @@ def read_geometry(config: Mapping[str, Any]) -> Geometry:
     Raises:
         InputError: another family, a field that is missing or of the wrong type, or fields that contradict each other.
     """
-    if not isinstance(config, Mapping):
+    if not isinstance(config, dict):
         raise InputError("config.json", type(config).__name__, "a JSON object")
     family = _family(config)
     sizes = {name: _size(config, name) for name in _SIZES}

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
-from typing import Any
 
 from glmcalc.commands import ParsedCommand, read_command
 from glmcalc.facts.engines import check_engine
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import replace
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def read_pasted(text: str) -> ParsedCommand:

@@ -6,11 +6,15 @@ The formulas work on whole numbers and on columns of them alike; which formula a
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from typing import Any, Mapping
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import ceil_div
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
 
 FP8_BLOCK = 128
 NVFP4_GROUP = 16
@@ -56,7 +60,7 @@ def linear_bytes(fmt: str, rows: int, columns: int) -> int:
     return _LINEAR_BYTES[fmt](rows, columns)
 
 
-@dataclass(frozen=True)
+@record
 class Recipe:
     """Which modules of a checkpoint are quantized, and how.
 
@@ -98,7 +102,7 @@ def read_recipe(config: Mapping[str, Any]) -> Recipe:
     norm_bytes = 4 if config.get("model_type") == "deepseek_v32" else 2
     if quantization is None:
         return Recipe("bf16", norm_bytes, deepseek)
-    if not isinstance(quantization, Mapping):
+    if not isinstance(quantization, dict):
         raise InputError("quantization_config", quantization, "a JSON object")
     method = quantization.get("quant_method")
     if method == "fp8":

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from glmcalc.facts.engines import EngineVersion, check_engine, parse_version, rule
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device, Memory, device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
@@ -15,7 +14,7 @@ from glmcalc.model.records import device_refusals, parallel_refusals, resolve_re
 DEFAULTS_SOURCE = "https://github.com/vllm-project/vllm (0.33.0: engine/arg_utils.py, config/cache.py)"
 
 
-@dataclass(frozen=True)
+@record
 class Resolved:
     """What the engine would run with. Sizes as in :class:`Deployment`, none of them None.
 

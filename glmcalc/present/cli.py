@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any, Callable, Sequence
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
 from glmcalc.present import options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, Sequence
+
 
 EXAMPLE = '"vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000"'
 
@@ -67,14 +71,18 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=_version())
     subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=options.Parser)
     for name, (_, summary, examples, build) in _COMMANDS.items():
+        if wanted in _COMMANDS and name != wanted:
+            continue  # the others are made only where all are listed
         sub = subparsers.add_parser(
-            name, help=summary, description=summary[0].upper() + summary[1:] + ".", allow_abbrev=False,
+            name,
+            help=summary,
+            description=summary[0].upper() + summary[1:] + ".",
+            allow_abbrev=False,
             epilog="examples:\n" + "".join(f"  {example}\n" for example in examples),
             formatter_class=argparse.RawDescriptionHelpFormatter,
-        )  # fmt: skip
-        if name == wanted:
-            build(sub)
-            _subparsers[name] = sub
+        )
+        build(sub)
+        _subparsers[name] = sub
     return parser
 
 

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from typing import Any, NoReturn, Sequence
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn, Sequence
+
 
 # Engine flags that move memory: name, short form, metavar, help. Values are read by the reader of pasted commands.
 ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (

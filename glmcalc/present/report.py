@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from datetime import date
 from html import escape
 from typing import Any, Mapping
@@ -12,6 +12,7 @@ from glmcalc.budget import kv as kvmath
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import names_of
 from glmcalc.facts.quantity import GIB, gib
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.bar import budget_bar
@@ -229,7 +230,7 @@ def report_from(names: Mapping[str, Any]) -> Report:
     Raises:
         InputError: as :class:`Report`.
     """
-    known = [field.name for field in fields(Deployment)] + list(NEEDS)
+    known = list(names_of(Deployment)) + list(NEEDS)
     given = {name: names[name] for name in known if names.get(name) is not None}
     if names.get("command"):
         given.pop("model", None)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from dataclasses import fields
 from functools import lru_cache
 from typing import Any, Mapping
 from urllib.parse import parse_qsl, quote
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import names_of
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
 from glmcalc.model.deployment import COMMAND_FLAGS, DEFAULT_MODEL, Deployment
@@ -38,9 +38,7 @@ _CARRIED = ("kept", "heavy")  # flags of a pasted command that no control holds
 _IN_GIB = {"available_kv_gib": "available_kv_bytes", "weights_gib": "weights_bytes"}
 _FLAGS = (*(name for name in COMMAND_FLAGS if name not in _SWITCHES), "speculative_config")
 _NOT_OURS = ("theme", "token", "command", "customer", "concurrency", "input_length", "output_length", "min_tok_s_user")
-NAMES = frozenset(
-    (*_FLAGS, *_SWITCHES, *_OWN_TEXT, *_OWN_WHOLE, *_IN_GIB, *(field.name for field in fields(Deployment)))
-)
+NAMES = frozenset((*_FLAGS, *_SWITCHES, *_OWN_TEXT, *_OWN_WHOLE, *_IN_GIB, *names_of(Deployment)))
 _ORDER = tuple(OPENING) + tuple(sorted(NAMES - set(OPENING)))
 _LARGEST_GIB = 1 << 20
 _WORDS = ("kv_cache_dtype", "quantization", "speculative_config")

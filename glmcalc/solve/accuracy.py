@@ -5,9 +5,7 @@ What was fitted to these rows (``fit_terms``) is judged leaving the row's own de
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from statistics import median
-from typing import Any, Iterable
 
 from glmcalc.budget import runtime
 from glmcalc.budget.plan import plan
@@ -17,6 +15,11 @@ from glmcalc.facts.evidence import observations
 from glmcalc.facts.hardware import device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterable
+
 
 FIRST_LINE = (
     "No public start-up log of GLM-5.2-FP8 on 8 x H200 or 8 x B200 exists. If you have one, its memory lines are what this "
@@ -141,10 +144,10 @@ def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str,
     return {name: fitted}
 
 
-def _without(family: str, printed: bool) -> AbstractContextManager[None]:
+def _without(family: str, printed: bool) -> runtime.substituted:
     others = [row for row in _whole_logs(printed) if row["family"] != family]
     fitted = fit_terms(others, printed)
-    return runtime.substituted(fitted) if fitted else nullcontext()
+    return runtime.substituted(fitted)
 
 
 def _printed_pool(row: dict[str, Any], made: Plan) -> float:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.commands import ParsedCommand
@@ -11,6 +9,10 @@ from glmcalc.facts.errors import InputError
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import read_pasted, settings_of
 from glmcalc.solve.nearest import nearest_fit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def answer(deployment: Deployment, parsed: ParsedCommand | None = None, mend: bool = True) -> dict[str, Any]:

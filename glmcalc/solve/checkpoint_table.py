@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from glmcalc.budget.weights import Split, weights_by_stage
 from glmcalc.facts.engines import check_engine, parse_version, rule
 from glmcalc.facts.errors import InputError
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
@@ -35,10 +37,8 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     stages = weights_by_stage(checkpoint, split)
     fullest = max(stages, key=lambda stage: stage.total)
     rows: dict[str, dict[str, Any]] = {}
-    main_layers = checkpoint.geometry.num_hidden_layers
     for module in checkpoint.modules:
-        is_mtp = module.layer is not None and module.layer >= main_layers
-        name = "MTP layer" if is_mtp else module.group
+        name = "MTP layer" if checkpoint.is_mtp(module) else module.group
         row = rows.setdefault(name, {"module": name, "parameters": 0, "stored_bytes": 0, "formats": set()})
         row["parameters"] += module.parameters
         row["stored_bytes"] += module.stored_bytes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any, Callable
-
 from glmcalc.budget.kv import mla_record_bytes
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
@@ -13,6 +11,11 @@ from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
 from glmcalc.solve.nearest import nearest_fit
 from glmcalc.solve.presets import preset
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable
+
 
 Answer = tuple[str, str]
 _NODE = 8

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Iterator
 
 from glmcalc.budget.kv import estimated_max_model_len
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Iterator
+
 
 _SMALL_SEQS = 64
 _FLAGS = {
@@ -40,7 +44,7 @@ COSTS = {
 _NVFP4 = {"zai-org/GLM-5.2-FP8": "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2": "nvidia/GLM-5.2-NVFP4"}
 
 
-@dataclass(frozen=True)
+@record
 class Mend:
     """A change that makes a deployment fit.
 

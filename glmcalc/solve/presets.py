@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from glmcalc.budget.kv import blocks_per_request, bytes_per_block, cache_layers, indexer_record_bytes, mla_record_bytes
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
@@ -13,6 +11,11 @@ from glmcalc.facts.quantity import GIB
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
 from glmcalc.solve.nearest import nearest_fit
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 PRESETS: dict[str, dict[str, Any]] = {
     "conservative": {"max_model_len": 32_000, "max_num_seqs": 16, "gpu_memory_utilization": 0.85},

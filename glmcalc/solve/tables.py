@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any
-
 from glmcalc.facts.evidence import sources
+from glmcalc.facts.frozen import asdict
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.models import model_entries
 from glmcalc.facts.quantity import GB, GIB
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.solve.claims import claim_rows
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 
 def models_rows() -> list[dict[str, Any]]:

@@ -51,8 +51,7 @@ def test_glm_5_1_and_5_3_share_a_geometry_with_their_siblings():
 def test_parameters_against_an_independent_count():
     """The transformers class counts 743,377,019,904 main parameters and 9,952,920,576 of the MTP layer."""
     checkpoint = load_checkpoint("zai-org/GLM-5.2")
-    layers = checkpoint.geometry.num_hidden_layers
-    mtp = sum(module.parameters for module in checkpoint.modules if module.layer is not None and module.layer >= layers)
+    mtp = sum(module.parameters for module in checkpoint.modules if checkpoint.is_mtp(module))
     assert checkpoint.parameters == 753_329_940_480
     assert mtp == 9_952_920_576
 

@@ -1,0 +1,106 @@
+"""Frozen records, cheap to define.
+
+``dataclasses`` costs a third of the whole command's time before anything is computed: it imports ``inspect`` and compiles
+several methods for each class. These do what is needed of it with ordinary methods; a type checker takes them for
+dataclasses.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Callable, TypeVar, dataclass_transform
+
+    T = TypeVar("T")
+
+    @dataclass_transform(frozen_default=True)
+    def record(cls: type[T]) -> type[T]:
+        """Declared for type checkers."""
+        ...
+
+else:
+
+    def record(cls):
+        """Make ``cls`` a frozen record of its annotated names: init, equality, hash and repr by fields.
+
+        Defaults are class attributes; :class:`Fresh` ones are made anew. ``__post_init__`` runs where there is one.
+        """
+        names = tuple(cls.__annotations__)
+        cls.__fields__ = names
+        cls.__defaults__ = {name: cls.__dict__[name] for name in names if name in cls.__dict__}
+        cls.__init__ = _init
+        cls.__setattr__ = cls.__delattr__ = _refuse
+        cls.__repr__, cls.__hash__ = _repr, _hash
+        if "__eq__" not in cls.__dict__:
+            cls.__eq__ = _eq
+        return cls
+
+
+class Fresh:
+    """A default that is made anew for each record."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+
+def fresh(make: Callable[[], T]) -> T:
+    """``make()`` as the default of a field, one for each record."""
+    return Fresh(make)  # type: ignore[return-value]
+
+
+def _init(self: Any, *values: Any, **named: Any) -> None:
+    cls = type(self)
+    names, defaults, store = cls.__fields__, cls.__defaults__, self.__dict__
+    if len(values) > len(names):
+        raise TypeError(f"{cls.__name__} takes {len(names)} values, {len(values)} were given")
+    for name, value in zip(names, values):
+        store[name] = value
+    for name in names[len(values) :]:
+        if name in named:
+            store[name] = named.pop(name)
+        elif name in defaults:
+            default = defaults[name]
+            store[name] = default.make() if isinstance(default, Fresh) else default
+        else:
+            raise TypeError(f"{cls.__name__} needs {name}")
+    if named:
+        raise TypeError(f"{cls.__name__} has no {', '.join(named)}, or it was given twice")
+    check = getattr(self, "__post_init__", None)
+    if check is not None:
+        check()
+
+
+def _refuse(self: Any, name: str, *_: Any) -> None:
+    raise AttributeError(f"{type(self).__name__} is frozen: {name} stays as it is")
+
+
+def _values(self: Any) -> tuple[Any, ...]:
+    return tuple(self.__dict__[name] for name in type(self).__fields__)
+
+
+def _eq(self: Any, other: object) -> bool:
+    return type(self) is type(other) and _values(self) == _values(other)
+
+
+def _hash(self: Any) -> int:
+    return hash(_values(self))
+
+
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{name}={self.__dict__[name]!r}" for name in type(self).__fields__)
+    return f"{type(self).__name__}({shown})"
+
+
+def replace(one: T, **changes: Any) -> T:
+    """The record with some fields changed."""
+    return type(one)(**{**asdict(one), **changes})
+
+
+def names_of(cls: type) -> tuple[str, ...]:
+    """The fields of a record class, in order."""
+    return tuple(cls.__fields__)  # type: ignore[attr-defined]
+
+
+def asdict(one: Any) -> dict[str, Any]:
+    """Fields and values of a record; what is inside them stays as it is."""
+    return {name: one.__dict__[name] for name in names_of(type(one))}
