@@ -7,9 +7,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Any
+
     from glmcalc.budget.plan import plan
     from glmcalc.budget.result import Plan
     from glmcalc.facts.errors import InputError

@@ -6,8 +6,8 @@ import json
 import re
 
 from glmcalc.commands.flags import Flag, convert, find_flag, flag_names, parse_json
-from glmcalc.commands.parsed import ParsedCommand
-from glmcalc.commands.shell import Launch, expand
+from glmcalc.commands.parsed import Launch, ParsedCommand
+from glmcalc.commands.variables import expand
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
 

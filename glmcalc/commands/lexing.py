@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 
+from glmcalc.commands.variables import LITERAL_DOLLAR, LITERAL_PERCENT
 from glmcalc.facts.frozen import record
 
-LITERAL_DOLLAR = "\ue000"  # a dollar that does not expand, until the end of the reading
-LITERAL_PERCENT = "\ue001"
 _OPERATORS = ("&&", "||", ">>", "<<", "2>&1", "&>", "|", ";", "&", ">", "<")
 _TYPOGRAPHY = {
     "\u201c": '"', "\u201d": '"', "\u201e": '"', "\u2018": "'", "\u2019": "'", "\u201a": "'",

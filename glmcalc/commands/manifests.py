@@ -7,7 +7,8 @@ import re
 import textwrap
 
 from glmcalc.commands.lexing import split_line
-from glmcalc.commands.shell import Launch, find_launches, image_engine
+from glmcalc.commands.parsed import Launch
+from glmcalc.commands.shell import find_launches, image_engine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 
 from glmcalc.commands.flags import human_int
-from glmcalc.commands.parsed import ParsedCommand
-from glmcalc.commands.shell import Launch, expand
+from glmcalc.commands.parsed import Launch, ParsedCommand
+from glmcalc.commands.variables import expand
 from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False

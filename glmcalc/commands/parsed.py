@@ -53,3 +53,14 @@ class ParsedCommand:
             "environment": self.environment,
             "outcome": self.outcome,
         }
+
+
+class Launch:
+    """A launch command that was found: the engine and its arguments, before they are read."""
+
+    def __init__(self, engine: str, words: list[str], environment: dict[str, str] | None = None) -> None:
+        self.engine = engine
+        self.words = words
+        self.environment = environment or {}
+        self.warnings: list[str] = []
+        self.cut = False

@@ -5,11 +5,7 @@ from __future__ import annotations
 import re
 
 from glmcalc.commands.arguments import read_vllm_arguments
-from glmcalc.commands.lexing import straighten
-from glmcalc.commands.manifests import launches_in_manifest, looks_like_manifest
-from glmcalc.commands.others import read_other
-from glmcalc.commands.parsed import ParsedCommand
-from glmcalc.commands.shell import Launch, find_launches
+from glmcalc.commands.parsed import Launch, ParsedCommand
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import replace
 
@@ -32,15 +28,14 @@ def read_command(text: str) -> ParsedCommand:
     """
     if len(text) > LONGEST:
         raise InputError("command", f"{len(text):,} characters", f"at most {LONGEST:,} characters")
-    plain = straighten(text.replace("\x00", ""))
-    launches = _launches(plain)
+    launches = _plain_line(text) or _launches(text)
     if not launches:
         raise InputError(
-            "command", plain.strip()[:60], "a vllm serve, SGLang or llama-server command",
+            "command", text.strip()[:60], "a vllm serve, SGLang or llama-server command",
             "No launch command of vLLM, SGLang or llama-server is found in the text.",
         )  # fmt: skip
     launch = launches[0]
-    parsed = read_vllm_arguments(launch, _config_file(launch, text)) if launch.engine == "vllm" else read_other(launch)
+    parsed = _read(launch, text)
     warnings = [*launch.warnings, *parsed.warnings]
     if len(launches) > 1:
         warnings.append(f"The text holds {len(launches)} launch commands; the first ({launch.engine}) is read.")
@@ -52,17 +47,35 @@ def read_command(text: str) -> ParsedCommand:
     return replace(parsed, warnings=warnings, environment=launch.environment, outcome=outcome)
 
 
+def _read(launch: Launch, text: str) -> ParsedCommand:
+    if launch.engine == "vllm":
+        return read_vllm_arguments(launch, _config_file(launch, text))
+    from glmcalc.commands.others import read_other
+
+    return read_other(launch)
+
+
 _PLAIN = re.compile(r"vllm serve [^$`%|&;<>#\\\n*?~()!\"]*(?:'[^'$`%\\\n]*'[^$`%|&;<>#\\\n*?~()!'\"]*)*")
 
 
-def _launches(text: str) -> list[Launch]:
-    if _PLAIN.fullmatch(text):
-        import shlex
+def _plain_line(text: str) -> list[Launch]:
+    """One ``vllm serve`` line with nothing in it to find or to expand: most of what scripts ask, and read in a blink."""
+    if not text.isascii() or not _PLAIN.fullmatch(text):
+        return []
+    import shlex
 
-        try:
-            return [Launch("vllm", shlex.split(text)[2:])]  # one plain line: nothing to find, nothing to expand
-        except ValueError:
-            pass
+    try:
+        return [Launch("vllm", shlex.split(text)[2:])]
+    except ValueError:
+        return []
+
+
+def _launches(pasted: str) -> list[Launch]:
+    from glmcalc.commands.lexing import straighten
+    from glmcalc.commands.manifests import launches_in_manifest, looks_like_manifest
+    from glmcalc.commands.shell import find_launches
+
+    text = straighten(pasted.replace("\x00", ""))
     if looks_like_manifest(text):
         found = launches_in_manifest(text)
         if found:
@@ -74,6 +87,7 @@ def _launches(text: str) -> list[Launch]:
 def _bare_flags(text: str) -> list[Launch]:
     """The tail of a command: flags without the program before them."""
     from glmcalc.commands.flags import find_flag
+    from glmcalc.commands.shell import find_launches
 
     found = (
         find_launches("vllm serve " + re.sub(r"(?m)^\+", "", text).strip()) if re.match(r"\s*\+?\s*--\w", text) else []

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-from glmcalc.commands.lexing import LITERAL_DOLLAR, LITERAL_PERCENT, Line, join_continuations, split_line
+from glmcalc.commands.lexing import Line, join_continuations, split_line
+from glmcalc.commands.parsed import Launch
+from glmcalc.commands.variables import LITERAL_DOLLAR, LITERAL_PERCENT, expand
 from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
@@ -13,27 +15,11 @@ if TYPE_CHECKING:
 
 
 _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
-_VARIABLE = re.compile(
-    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
-    r"|%([A-Za-z_][A-Za-z0-9_]*)%"
-)
-_LEFT_OPEN = re.compile(r"\$[\w({@*]|%[A-Za-z_]\w*%|<[^<>]*>|__[A-Z][A-Z0-9_]*__|\{\{|^\.\.\.$")
 _SHELLS = ("bash", "sh", "zsh", "dash")
 _DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
 _VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
 _IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
 _MOST_LINES = 400
-
-
-class Launch:
-    """A launch command that was found: the engine and its arguments, before they are read."""
-
-    def __init__(self, engine: str, words: list[str], environment: dict[str, str] | None = None) -> None:
-        self.engine = engine
-        self.words = words
-        self.environment = environment or {}
-        self.warnings: list[str] = []
-        self.cut = False
 
 
 def find_launches(text: str, variables: dict[str, str] | None = None, depth: int = 0) -> list[Launch]:
@@ -56,26 +42,6 @@ def find_launches(text: str, variables: dict[str, str] | None = None, depth: int
     if found and cut:
         found[-1].cut = True
     return found
-
-
-def expand(word: str, variables: Mapping[str, str]) -> tuple[str, bool]:
-    """``word`` with variables put in, and whether something in it stays open (a variable, a placeholder)."""
-
-    def put(match: re.Match[str]) -> str:
-        name = match[1] or match[3] or match[4] or match[5]
-        if name in variables:
-            return variables[name]
-        if match[2] is not None:
-            return str(match[2])
-        return str(match[0])
-
-    for _ in range(4):
-        after = _VARIABLE.sub(put, word)
-        if after == word or len(after) > 100_000:
-            break
-        word = after
-    still_open = _LEFT_OPEN.search(word) is not None
-    return word.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), still_open
 
 
 def _undressed(text: str) -> str:

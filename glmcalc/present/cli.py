@@ -67,9 +67,13 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
         description="Memory of GLM-5.2 on GPUs: does it fit, why not, what to change, and the exact command.",
         epilog=f"Start with: glmcalc budget {EXAMPLE} --gpu h200_sxm",
         allow_abbrev=False,
+        formatter_class=options.help_formatter,
     )
     parser.add_argument("--version", action="version", version=_version())
-    subparsers = parser.add_subparsers(dest="subcommand", metavar="SUBCOMMAND", parser_class=options.Parser)
+    # Saying ``prog`` spares argparse a formatter, and with it the import of shutil and its archives.
+    subparsers = parser.add_subparsers(
+        dest="subcommand", metavar="SUBCOMMAND", parser_class=options.Parser, prog="glmcalc"
+    )
     for name, (_, summary, examples, build) in _COMMANDS.items():
         if wanted in _COMMANDS and name != wanted:
             continue  # the others are made only where all are listed
@@ -79,7 +83,7 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
             description=summary[0].upper() + summary[1:] + ".",
             allow_abbrev=False,
             epilog="examples:\n" + "".join(f"  {example}\n" for example in examples),
-            formatter_class=argparse.RawDescriptionHelpFormatter,
+            formatter_class=options.help_formatter,
         )
         build(sub)
         _subparsers[name] = sub

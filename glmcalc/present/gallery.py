@@ -17,9 +17,11 @@ _VOILA_OPTIONS = (
     "--template=glm",
     "--Voila.ip=127.0.0.1",
     "--Voila.port_retries=0",
-    '--VoilaConfiguration.extension_denylist=["nbdime-jupyterlab", "jupyterlab-jupytext", "@jupyter-notebook/lab-extension"]',
+    # Extensions that other packages may have installed, and that complain on a page without JupyterLab.
+    "--VoilaConfiguration.extension_denylist=nbdime-jupyterlab",
+    "--VoilaConfiguration.extension_denylist=jupyterlab-jupytext",
+    "--VoilaConfiguration.extension_denylist=@jupyter-notebook/lab-extension",
     "--VoilaConfiguration.allow_theme_override=YES",
-    "--VoilaConfiguration.resources={'gallery': True}",  # the template then shows the way to the other pages
     "--MappingKernelManager.cull_interval=60",
     "--MappingKernelManager.cull_idle_timeout=600",
 )

@@ -38,6 +38,11 @@ ENGINE_SWITCHES = (
 )
 
 
+def help_formatter(prog: str) -> argparse.HelpFormatter:
+    """Help as written, at a width that does not ask for the terminal's (which would import shutil with its archives)."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=110)
+
+
 class Parser(argparse.ArgumentParser):
     """argparse, with its complaints as :class:`InputError`, so that they read like all others."""
 

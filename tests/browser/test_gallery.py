@@ -44,6 +44,13 @@ def test_nothing_sticks_out_at_400_px(app, page, name):
     assert page.evaluate("document.body.scrollWidth") <= 400
 
 
+def test_a_dark_page_has_a_dark_bar(app, page):
+    page.goto(f"{app}/voila/render/report.ipynb?theme=dark")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    assert page.locator("body.theme-dark").count() == 1
+    page.wait_for_function("getComputedStyle(document.querySelector('.glm-nav')).backgroundColor.match(/\\d+/)[0] < 60")
+
+
 def test_sources_are_not_served(app):
     import urllib.error
     import urllib.request
@@ -59,3 +66,9 @@ def test_the_calculator_is_served_alone(serve, page):
     page.goto(serve("voila", "chapters/calculator.ipynb", "--port={port}", "--no-browser", "--Voila.ip=127.0.0.1"))
     page.wait_for_selector(".gm-verdict")
     assert page.locator(".gm-verdict").inner_text().strip()
+
+
+def test_a_chapter_alone_shows_no_way_to_pages_that_are_not_there(serve, page):
+    page.goto(serve("voila", "chapters/report.ipynb", "--port={port}", "--no-browser", "--Voila.ip=127.0.0.1"))
+    page.wait_for_selector(".gm-verdict", state="visible")
+    assert page.locator("nav").count() == 0

@@ -1,0 +1,37 @@
+"""Shell variables and placeholders in the words of a command."""
+
+from __future__ import annotations
+
+import re
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Mapping
+
+LITERAL_DOLLAR = "\ue000"  # a dollar that does not expand, until the end of the reading
+LITERAL_PERCENT = "\ue001"
+_VARIABLE = re.compile(
+    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
+    r"|%([A-Za-z_][A-Za-z0-9_]*)%"
+)
+_LEFT_OPEN = re.compile(r"\$[\w({@*]|%[A-Za-z_]\w*%|<[^<>]*>|__[A-Z][A-Z0-9_]*__|\{\{|^\.\.\.$")
+
+
+def expand(word: str, variables: Mapping[str, str]) -> tuple[str, bool]:
+    """``word`` with variables put in, and whether something in it stays open (a variable, a placeholder)."""
+
+    def put(match: re.Match[str]) -> str:
+        name = match[1] or match[3] or match[4] or match[5]
+        if name in variables:
+            return variables[name]
+        if match[2] is not None:
+            return str(match[2])
+        return str(match[0])
+
+    for _ in range(4):
+        after = _VARIABLE.sub(put, word)
+        if after == word or len(after) > 100_000:
+            break
+        word = after
+    still_open = _LEFT_OPEN.search(word) is not None
+    return word.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), still_open
