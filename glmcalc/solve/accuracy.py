@@ -76,7 +76,7 @@ def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
     """
     printed = weights == "printed"
     rows = []
-    for row in _whole_logs(printed):
+    for row in whole_logs(printed):
         with _without(row["family"], printed):
             made = _plan(row, printed)
         pool, seen = made.kv.available, _printed_pool(row, made)
@@ -145,7 +145,7 @@ def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str,
 
 
 def _without(family: str, printed: bool) -> runtime.substituted:
-    others = [row for row in _whole_logs(printed) if row["family"] != family]
+    others = [row for row in whole_logs(printed) if row["family"] != family]
     fitted = fit_terms(others, printed)
     return runtime.substituted(fitted)
 
@@ -159,7 +159,8 @@ def _printed_pool(row: dict[str, Any], made: Plan) -> float:
     return float(seen["kv_tokens"] * (low if low is not None else made.kv.bytes_per_token) / GIB)
 
 
-def _whole_logs(printed: bool) -> list[dict[str, Any]]:
+def whole_logs(printed: bool) -> list[dict[str, Any]]:
+    """Observations that :func:`pool_rows` judges: utilization and length stated, and the weights printed, or known."""
     rows = []
     for row in _ours(observations()):
         seen = row["observed"]

@@ -26,6 +26,8 @@ def verdict(page: Page) -> str:
 def test_everything_is_seen_at_once(page: Page, address: str) -> None:
     open_page(page, address)
     expect(page.get_by_role("status")).to_contain_text("Fits")
+    expect(page.locator(".gm-bar svg.gm-wide")).to_be_visible()
+    assert page.locator(".gm-page").evaluate("e => e.getBoundingClientRect().width") > 1400
     for part in ("verdict", "bar", "curve", "table", "command"):
         box = page.locator(f"[data-part={part}]").bounding_box()
         assert box
