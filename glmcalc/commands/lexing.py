@@ -52,7 +52,7 @@ def join_continuations(text: str) -> tuple[list[str], bool]:
     A line that starts with a flag continues the one before it even without a mark, as in pages that lost them.
     """
     joined: list[str] = []
-    open_mark = False
+    open_mark = cut = False
     for raw in text.split("\n"):
         mark = CONTINUATION.search(raw)
         body = raw[: mark.start()] if mark else raw
@@ -67,7 +67,9 @@ def join_continuations(text: str) -> tuple[list[str], bool]:
         else:
             joined.append(body)
         open_mark = mark is not None
-    return joined, open_mark
+        if raw.strip():
+            cut = open_mark
+    return joined, cut
 
 
 def split_line(text: str) -> list[Line]:

@@ -53,10 +53,11 @@ def _docker_inspect(text: str) -> list[Launch] | None:
     if match is None:
         return None
     try:
-        words = json.loads(match[1])
+        words = [str(word) for word in json.loads(match[1])]
     except ValueError:
         return []
-    return _from_words([str(word) for word in words], {}, None)
+    program = re.search(r'"Path"\s*:\s*"([^"\\]+)"', text)
+    return _from_words([*([program[1]] if program else []), *words], {}, None)
 
 
 def _literal_list(text: str) -> list[Launch] | None:
@@ -123,7 +124,7 @@ def _from_container(node: dict[str, Any], context: dict[str, Any]) -> Launch | N
     for key in _ARGUMENT_KEYS:
         value = node.get(key)
         if isinstance(value, str):
-            words += [value] if re.search(r"\n", value) else [w for line in split_line(value) for w in line.words]
+            words += [value] if "\n" in value.strip() else [w for line in split_line(value) for w in line.words]
         elif isinstance(value, list):
             words += [str(item) for item in value if isinstance(item, (str, int, float))]
     environment = _environment(context)

@@ -17,7 +17,8 @@ from glmcalc.present.board import Board, frame
 from glmcalc.present.controls import Choices, form
 
 _numbers = count(1)
-_PAUSE = 0.04  # seconds without a change before the slower half is made
+# Seconds without a change before the slower half is made, and the longest that it waits while a key is held down.
+_PAUSE, _LONGEST = 0.04, 0.25
 
 
 def _asset(name: str) -> str:
@@ -41,6 +42,7 @@ class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
         self._board = board
         self._serial = 0
         self._due: asyncio.TimerHandle | None = None
+        self._latest = 0.0
         self._sent: dict[str, str] = {}
         super().__init__(
             frame=frame(form(choices(), f"gm{next(_numbers)}"), standalone),
@@ -85,12 +87,16 @@ class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
 
     def _finish_soon(self) -> None:
         """The slower half of the answer, once the quick half is out of the door (the same thread sends both)."""
-        if self._due is not None:
-            self._due.cancel()
         try:
-            self._due = asyncio.get_running_loop().call_later(_PAUSE, self._finish)
+            loop = asyncio.get_running_loop()
         except RuntimeError:  # no kernel around: a script or a test
             self._finish()
+            return
+        if self._due is None:
+            self._latest = loop.time() + _LONGEST
+        else:
+            self._due.cancel()
+        self._due = loop.call_at(min(loop.time() + _PAUSE, self._latest), self._finish)
 
     def _finish(self) -> None:
         self._due = None
