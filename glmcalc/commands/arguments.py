@@ -22,6 +22,7 @@ _RENAMED = {
     "spec_method": "speculative_method",
     "spec_tokens": "num_speculative_tokens",
 }
+_MOST_UNKNOWN = 20
 _TRUE, _FALSE = ("true", "1", "yes"), ("false", "0", "no")
 
 
@@ -140,7 +141,10 @@ class _Reader:
     def _unknown(self, words: list[str], at: int, base: str, candidates: list[str]) -> int:
         if candidates:
             self.warnings.append(f"{base} could be {', '.join(candidates[:5])}; it is not read.")
-        self.unknown.append({"flag": base, "nearest": candidates[0] if candidates else nearest(base, flag_names())})
+        if all(known["flag"] != base for known in self.unknown[-_MOST_UNKNOWN:]):
+            searched = len(self.unknown) < _MOST_UNKNOWN and len(base) < 80  # a search through all names is slow
+            close = candidates[0] if candidates else nearest(base, flag_names()) if searched else None
+            self.unknown.append({"flag": base, "nearest": close})
         following = words[at + 1] if at + 1 < len(words) else "-"
         return at + 1 if following.startswith("-") or "=" in words[at] else at + 2
 
@@ -222,7 +226,7 @@ class _Reader:
             return
         try:
             value = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             value = text
         node = self.json.setdefault(flag.setting, {})
         for part in key.split(".")[:-1]:

@@ -19,7 +19,7 @@ _TYPOGRAPHY = {
 _LONG_DASH = re.compile(r"(?<!\S)[\u2013\u2014\u2212\u2012](?=[A-Za-z])|(?<!\S)[\u2013\u2014\u2212]-(?=[A-Za-z])")
 _SHORT_DASH = re.compile(r"(?<!\S)[\u2013\u2212](?=(?:tp|pp|dp|dcp|ep|q|m|c|ngl)\b)")
 _COLLAPSED = re.compile(r"(?<=\s)\\[ \t]+(?=--?[A-Za-z])")  # a continuation mark whose line end a web page lost
-CONTINUATION = re.compile(r"[ \t]*(?:\\|\^|`)[ \t]*$")
+CONTINUATIONS = ("\\", "^", "`")
 
 
 @record
@@ -51,25 +51,24 @@ def join_continuations(text: str) -> tuple[list[str], bool]:
 
     A line that starts with a flag continues the one before it even without a mark, as in pages that lost them.
     """
-    joined: list[str] = []
+    joined: list[list[str]] = []
     open_mark = cut = False
     for raw in text.split("\n"):
-        mark = CONTINUATION.search(raw)
-        body = raw[: mark.start()] if mark else raw
+        trimmed = raw.rstrip(" \t")
+        mark = trimmed.endswith(CONTINUATIONS)
+        body = trimmed[:-1].rstrip(" \t") if mark else raw
         flag = re.match(r"\s*--?[A-Za-z]", body) is not None
         comment = body.lstrip().startswith("#")
         if joined and open_mark and comment:
             continue
-        if joined and joined[-1].strip() and (open_mark or flag) and body.strip():
-            joined[-1] += " " + body.strip() if not flag else " " + body.lstrip()
-        elif joined and open_mark and not body.strip():
-            joined.append("")
+        if joined and joined[-1][0].strip() and (open_mark or flag) and body.strip():
+            joined[-1].append(body.lstrip() if flag else body.strip())
         else:
-            joined.append(body)
-        open_mark = mark is not None
+            joined.append([body])
+        open_mark = mark
         if raw.strip():
             cut = open_mark
-    return joined, cut
+    return [" ".join(pieces) for pieces in joined], cut
 
 
 def split_line(text: str) -> list[Line]:

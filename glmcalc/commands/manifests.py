@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 
 
 _KEYS = re.compile(
-    r"(?m)^\s*(?:-\s+)?(?:command|args|entrypoint|containers|services|image|vllm_args|env|apiVersion)\s*:"
+    r"(?m)^[ \t]*(?:-[ \t]+)?(?:command|args|entrypoint|containers|services|image|vllm_args|env|apiVersion)\s*:"
 )
 _LITERAL = re.compile(r"(?:[\w.]+\s*(?::\s*[\w\[\]]+\s*)?=\s*)?(\[\s*[\"'].*\])", re.DOTALL)
-_ITEM = re.compile(r"(?m)^\s*-\s+\S")
+_ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+\S")
 _ARGUMENT_KEYS = ("entrypoint", "command", "args", "vllm_args", "extraArgs", "extra_args")
 
 
@@ -40,8 +40,9 @@ def launches_in_manifest(text: str) -> list[Launch]:
         if listed is not None:
             return listed
     found: list[Launch] = []
-    for document in _documents(text):
-        for node, inherited in _containers(document, {}):
+    documents, seen = _documents(text), set[int]()
+    for document in documents:
+        for node, inherited in _containers(document, {}, seen):
             launch = _from_container(node, inherited)
             if launch is not None:
                 found.append(launch)
@@ -78,12 +79,21 @@ def _documents(text: str) -> list[Any]:
     """YAML documents of the text, as it is or dedented; what cannot be read as YAML is read line by line."""
     import yaml
 
-    for attempt in (text, textwrap.dedent(text), textwrap.dedent(text.lstrip("\n"))):
+    for attempt in () if _deep(text) else (text, textwrap.dedent(text), textwrap.dedent(text.lstrip("\n"))):
         try:
             return [document for document in yaml.safe_load_all(attempt.replace("\t", "  ")) if document is not None]
-        except (yaml.YAMLError, ValueError, RecursionError, TypeError):
+        except (yaml.YAMLError, ValueError, RecursionError, TypeError, AttributeError, KeyError):
             continue
     return [{"args": _items(text)}] if _ITEM.search(text) else []
+
+
+def _deep(text: str) -> bool:
+    """Whether brackets nest deeper than in any manifest; the YAML reader's time grows with the square of that."""
+    depth = deepest = 0
+    for bracket in re.findall(r"[\[{\]}]", text):
+        depth = depth + 1 if bracket in "[{" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest > 200
 
 
 def _items(text: str) -> list[str]:
@@ -98,11 +108,13 @@ def _items(text: str) -> list[str]:
 
 
 def _containers(
-    node: Any, inherited: dict[str, Any], depth: int = 0
+    node: Any, inherited: dict[str, Any], seen: set[int], depth: int = 0
 ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
     """Every mapping that holds arguments, with what the mappings around it say (image, environment)."""
-    if depth > 40:
-        return
+    if depth > 40 or id(node) in seen:
+        return  # an alias of what was read already
+    if isinstance(node, (dict, list)):
+        seen.add(id(node))
     if isinstance(node, dict):
         context = {
             **inherited,
@@ -111,12 +123,12 @@ def _containers(
         if any(node.get(key) for key in _ARGUMENT_KEYS):
             yield node, context
         for value in node.values():
-            yield from _containers(value, context, depth + 1)
+            yield from _containers(value, context, seen, depth + 1)
     elif isinstance(node, list):
         if node and depth == 0 and all(isinstance(item, str) for item in node):
             yield {"args": node}, inherited
         for value in node:
-            yield from _containers(value, inherited, depth + 1)
+            yield from _containers(value, inherited, seen, depth + 1)
 
 
 def _from_container(node: dict[str, Any], context: dict[str, Any]) -> Launch | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-LONGEST = 256_000
+LONGEST = 1_000_000
 
 
 def read_command(text: str) -> ParsedCommand:

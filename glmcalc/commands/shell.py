@@ -19,7 +19,7 @@ _SHELLS = ("bash", "sh", "zsh", "dash")
 _DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
 _VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
 _IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
-_MOST_LINES = 400
+_MOST_LINES, _MOST_LAUNCHES = 400, 20
 
 
 def find_launches(text: str, variables: dict[str, str] | None = None, depth: int = 0) -> list[Launch]:
@@ -32,7 +32,7 @@ def find_launches(text: str, variables: dict[str, str] | None = None, depth: int
     logical, cut = join_continuations(_undressed(text))
     found: list[Launch] = []
     index = 0
-    while index < len(logical):
+    while index < len(logical) and len(found) < _MOST_LAUNCHES:
         commands, used = _closed_line(logical, index)
         for command in commands:
             launch = _read_line(command, known, depth)
@@ -66,7 +66,7 @@ def _undressed(text: str) -> str:
     stripped = body.strip()
     if stripped.startswith("`") and stripped.endswith("`") and stripped.count("`") == 2:
         body = stripped[1:-1]
-    return re.sub(r"(?m)^\s*(?:\$|>|❯|➜)\s+", "", body)
+    return re.sub(r"(?m)^[ \t]*(?:\$|>|❯|➜)[ \t]+", "", body)
 
 
 def _closed_line(logical: Sequence[str], index: int) -> tuple[list[Line], int]:
@@ -154,6 +154,7 @@ def _inside_shell(words: Sequence[str], variables: dict[str, str], depth: int) -
                     script.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), inner, depth + 1
                 )
                 return found[0] if found else None
+        return None  # no script after this shell, so none after a later one
     return None
 
 
@@ -204,7 +205,10 @@ def _container(words: Sequence[str], variables: Mapping[str, str]) -> Launch | N
     engine = image_engine(words[at])
     if engine is None or (runner is None and "/" not in words[at] and ":" not in words[at]):
         return None
-    return Launch(engine, list(words[at + 1 :]), _container_environment(words[:at], variables))
+    launch = Launch(engine, list(words[at + 1 :]), _container_environment(words[:at], variables))
+    if runner is None:
+        launch.warnings.append("The text begins at the container image; what stood before it is missing.")
+    return launch
 
 
 def image_engine(image: str) -> str | None:

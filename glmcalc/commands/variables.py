@@ -14,6 +14,7 @@ _VARIABLE = re.compile(
     r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
     r"|%([A-Za-z_][A-Za-z0-9_]*)%"
 )
+_MOST_PUT_IN, _LONGEST_VALUE = 64, 20_000  # values that name each other would grow without end
 _LEFT_OPEN = re.compile(r"\$[\w({@*]|%[A-Za-z_]\w*%|<[^<>]*>|__[A-Z][A-Z0-9_]*__|\{\{|^\.\.\.$")
 
 
@@ -29,8 +30,8 @@ def expand(word: str, variables: Mapping[str, str]) -> tuple[str, bool]:
         return str(match[0])
 
     for _ in range(4):
-        after = _VARIABLE.sub(put, word)
-        if after == word or len(after) > 100_000:
+        after = _VARIABLE.sub(put, word, count=_MOST_PUT_IN)
+        if after == word or len(after) > len(word) + _LONGEST_VALUE:
             break
         word = after
     still_open = _LEFT_OPEN.search(word) is not None
