@@ -136,6 +136,7 @@ class Board:
         data = describe(self.made, self.parsed, mend=True)
         after = "".join((engine_message(data), mend(data)))
         parts = {
+            "bar": _parts(data, SHAPES)["bar"],  # all shapes now: the window may be resized, the page printed
             "curve": self._curve(),
             "after": (f'<div class="gm-pair">{after}</div>' if after else "") + notes(data),
         }

@@ -107,8 +107,9 @@ function render({ model, el }) {
   const resized = new ResizeObserver(([entry]) => {
     const width = entry.contentRect.width;
     const fitting = width >= 960 ? "wide" : width >= 600 ? "middle" : "narrow";
-    if (shape && shape !== fitting) send({ kind: "shape" });
+    const before = shape;
     shape = fitting;
+    if (before && before !== fitting) send({ kind: "shape" });
   });
   resized.observe(part("bar"));
   function flush() {

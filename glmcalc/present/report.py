@@ -18,6 +18,7 @@ from glmcalc.model.deployment import Deployment
 from glmcalc.present.bar import budget_bar
 from glmcalc.present.command_html import command_block, engine_message, mend, notes
 from glmcalc.present.display import Html, style
+from glmcalc.present.prose import prose
 from glmcalc.present.table_html import component_table
 from glmcalc.present.verdict_html import tile, verdict
 from glmcalc.solve.answer import deployment_from, describe
@@ -72,7 +73,8 @@ class Report:
             f'<div class="gr-two"><section><h2>How sure</h2>{self._how_sure()}</section>'
             f"<section><h2>What to watch</h2>{self._watch()}</section></div>"
         )
-        command = f"<section><h2>Command</h2>{command_block(self._command(), copy=False)}</section>"
+        works = mend(self.data, copy=False)
+        asked = f"<section><h2>Command{' as asked' if works else ''}</h2>{command_block(self._command(), copy=False)}</section>"
         figure = "" if self.plan.verdict.status == "unsupported" else (
             f"<section><h2>Figure 1. Memory of one GPU <small>GiB; hatched = not certain</small></h2>{budget_bar(self.data)}</section>"
         )  # fmt: skip
@@ -80,10 +82,10 @@ class Report:
             head
             + self._verdict()
             + columns
-            + command
-            + engine_message(self.data)
-            + mend(self.data, copy=False)
+            + (works or asked)
             + figure
+            + engine_message(self.data)
+            + (asked if works else "")
         )
         return Html(
             f'<style>{style("style.css", "report.css")}{_page_css(self.customer)}</style><div class="gm gr">{body}</div>'
@@ -95,7 +97,7 @@ class Report:
         lengths = sorted({8192, 32_768, 65_536, 131_072, r.max_model_len, *([self.needs.length] if self.needs else [])})
         rows = "".join(self._capacity_row(length, kv) for length in lengths if length <= r.max_model_len)
         return Html(
-            '<div class="gm gr"><h2>Table 1. What the pool holds <small>requests at once, on one replica</small></h2>'
+            '<div class="gm gr gr-keep"><h2>Table 1. What the pool holds <small>requests at once, on one replica</small></h2>'
             '<table class="gm-table"><thead><tr><th>tokens of a request</th><th class="r">KV of one request, GiB on each GPU</th>'
             '<th class="r">pessimistic</th><th class="r">central</th><th class="r">optimistic</th><th>your need</th></tr></thead>'
             f"<tbody>{rows}</tbody></table></div>"
@@ -106,7 +108,7 @@ class Report:
         length = self.needs.length if self.needs else self.plan.resolved.max_model_len
         rows = "".join(self._growth_row(label, changes, cost, length) for label, changes, cost in _GROWTH)
         return Html(
-            f'<div class="gm gr"><h2>Table 2. If the need grows <small>one change at a time; requests of {length:,} tokens at once'
+            f'<div class="gm gr gr-keep"><h2>Table 2. If the need grows <small>one change at a time; requests of {length:,} tokens at once'
             '</small></h2><table class="gm-table"><thead><tr><th>change</th><th class="r">pessimistic</th><th class="r">central</th>'
             f"<th>price</th></tr></thead><tbody>{rows}</tbody></table></div>"
         )
@@ -114,7 +116,7 @@ class Report:
     def components(self) -> Html:
         """Every component with its range, basis and source."""
         return Html(
-            '<div class="gm gr gr-break"><h2>Table 3. Every component of one GPU</h2>'
+            '<div class="gm gr gr-keep"><h2>Table 3. Every component of one GPU</h2>'
             + component_table(self.data)
             + "</div>"
         )
@@ -172,7 +174,7 @@ class Report:
         measured = (
             "The pool is as a log printed it." if kv.low == kv.high
             else f"The pool is <b>estimated</b>: {gib(kv.low)} to {gib(kv.high)} GiB. The largest doubt is "
-            f"{escape(doubt.label.lower())} ({gib(doubt.band.low)} to {gib(doubt.band.high)} GiB)."
+            f"{escape(doubt.label)} ({gib(doubt.band.low)} to {gib(doubt.band.high)} GiB)."
         )  # fmt: skip
         return (
             f"<p>Weights are {exact}. {measured} No public start-up log of GLM-5.2-FP8 on 8 × H200 or 8 × B200 exists; one line "
@@ -187,7 +189,7 @@ class Report:
             "<code>DCGM_FI_DEV_FB_FREE</code> under 1,500 MiB: stop raising utilization.",
         ]
         if watch:
-            items.insert(0, escape(watch))
+            items.insert(0, prose(watch))
         return f"<ol>{''.join(f'<li>{item}</li>' for item in items)}</ol>"
 
     def _command(self) -> str:
@@ -214,6 +216,11 @@ class Report:
             return f'<tr><td>{label}</td><td class="r" colspan="2">refused</td><td>{escape(error.message)}</td></tr>'
         if made.verdict.status == "unsupported":
             return f'<tr><td>{label}</td><td class="r" colspan="2">unsupported</td><td>{escape(made.verdict.reason)}</td></tr>'
+        if changes and (made.kv.available, made.kv.bytes_per_token) == (
+            self.plan.kv.available,
+            self.plan.kv.bytes_per_token,
+        ):
+            return ""  # it is so already
         blocks = kvmath.blocks_per_request(length, made.resolved.dcp, made.resolved.block_size)
         ends = [
             max(size // made.kv.bytes_per_block, 0) / blocks

@@ -146,6 +146,22 @@ def test_no_width_overflows_or_lets_labels_collide(page: Page, address: str, wid
     assert small == []
 
 
+def test_the_bar_follows_the_window_and_the_printer(page: Page, address: str) -> None:
+    open_page(page, address)
+    slider = page.get_by_role("slider", name="utilization")
+    for width, shape in ((1440, "wide"), (760, "middle"), (400, "narrow"), (1440, "wide")):
+        page.set_viewport_size({"width": width, "height": 900})
+        expect(page.locator(f".gm-bar svg.gm-{shape}")).to_be_visible()
+        slider.focus()
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_timeout(600)
+        expect(page.locator(".gm-bar svg:visible")).to_have_count(1)
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 700, "height": 1000})  # A4's width at 96 dpi, less its margins
+    expect(page.locator(".gm-bar svg:visible")).to_have_count(1)
+    expect(page.get_by_role("slider", name="utilization")).to_be_hidden()
+
+
 def test_one_line_stays_on_top_of_a_phone(page: Page, address: str) -> None:
     page.set_viewport_size({"width": 400, "height": 800})
     open_page(page, address)
