@@ -11,7 +11,7 @@ from glmcalc.model.deployment import Deployment
 from glmcalc.present.curve import LONGEST, SHORTEST, Line, Point
 
 # The workspaces' factor changes above 262,144 tokens, so the curve has a step there: a point on either side of it.
-LENGTHS = (SHORTEST, 16384, 32768, 65536, 131072, 262144, 262208, 524288, LONGEST)
+LENGTHS = (SHORTEST, 32768, 131072, 262144, 262208, 524288, LONGEST)
 
 
 def lines(asked: Deployment, made: Plan) -> tuple[Line, list[Line], Point]:

@@ -18,7 +18,7 @@ from glmcalc.present.controls import Choices, form
 
 _numbers = count(1)
 # Seconds without a change before the slower half is made, and the longest that it waits while a key is held down.
-_PAUSE, _LONGEST = 0.04, 0.25
+_PAUSE, _LONGEST = 0.15, 0.6
 
 
 def _asset(name: str) -> str:

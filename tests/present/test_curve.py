@@ -75,5 +75,5 @@ def test_a_refused_change_has_no_curve() -> None:
 def test_dcp_about_doubles_the_capacity() -> None:
     asked = deployment()
     present, others, _ = lines(asked, plan(asked))
-    ratio = others[0].points[4].likely / present.points[4].likely
+    ratio = others[0].points[2].likely / present.points[2].likely
     assert 1.9 < ratio < 2.1
