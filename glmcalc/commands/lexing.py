@@ -19,6 +19,8 @@ _TYPOGRAPHY = {
 _LONG_DASH = re.compile(r"(?<!\S)[\u2013\u2014\u2212\u2012](?=[A-Za-z])|(?<!\S)[\u2013\u2014\u2212]-(?=[A-Za-z])")
 _SHORT_DASH = re.compile(r"(?<!\S)[\u2013\u2212](?=(?:tp|pp|dp|dcp|ep|q|m|c|ngl)\b)")
 _COLLAPSED = re.compile(r"(?<=\s)\\[ \t]+(?=--?[A-Za-z])")  # a continuation mark whose line end a web page lost
+_RUN = re.compile(r"[^ \t\n'\"\\#$&|;<>2]+")
+_QUOTED_RUN = re.compile(r"[^\"\\$]+")
 CONTINUATIONS = ("\\", "^", "`")
 
 
@@ -75,60 +77,61 @@ def split_line(text: str) -> list[Line]:
     """Simple commands of one logical line (which may hold newlines inside quotes)."""
     lines: list[Line] = []
     words: list[str] = []
-    word: str | None = None
+    word: list[str] | None = None  # its pieces, none of them empty
     at, size = 0, len(text)
     while at < size:
         char = text[at]
-        if char in " \t\n":
+        operator = _operator(text, at, word)
+        if operator or char in " \t\n":
             if word is not None:
-                words.append(word)
+                words.append("".join(word))
                 word = None
-            at += 1
-        elif char in "'\"":
-            start = at
-            piece, at, closed = _quoted(text, at)
-            if not closed:
-                lines.append(Line((*words, (word or "") + piece), f"{char} at {text[start : start + 24]!r}", ""))
-                return lines
-            word = (word or "") + piece
-        elif char == "\\" and at + 1 < size:
-            nxt = text[at + 1]
-            kept = nxt if not nxt.isalnum() else "\\" + nxt
-            word = (word or "") + (LITERAL_DOLLAR if kept == "$" else "" if kept == "\n" else kept)
-            at += 2
+            if operator:
+                lines.append(Line(tuple(words), None, operator))
+                words = []
+            at += len(operator or char)
         elif char == "#" and word is None:
             end = text.find("\n", at)
             at = size if end < 0 else end
-        elif char == "$" and text[at : at + 2] in ("$(", "${"):
-            piece, at = _expansion(text, at)
-            word = (word or "") + piece
         else:
-            operator = _operator(text, at, word)
-            if operator:
-                if word is not None:
-                    words.append(word)
-                    word = None
-                lines.append(Line(tuple(words), None, operator))
-                words = []
-                at += len(operator)
-            else:
-                word = (word or "") + char
-                at += 1
+            piece, after, closed = _piece(text, at)
+            word = word or []
+            if piece:
+                word.append(piece)
+            if not closed:
+                lines.append(Line((*words, "".join(word)), f"{char} at {text[at : at + 24]!r}", ""))
+                return lines
+            at = after
     if word is not None:
-        words.append(word)
+        words.append("".join(word))
     if words:
         lines.append(Line(tuple(words), None, ""))
     return lines
 
 
-def _operator(text: str, at: int, word: str | None) -> str | None:
+def _piece(text: str, at: int) -> tuple[str, int, bool]:
+    """The part of a word that begins at ``at``: quoted, escaped, an expansion, or plain; where it ends; whether it does."""
+    char = text[at]
+    if char in "'\"":
+        return _quoted(text, at)
+    if char == "\\" and at + 1 < len(text):
+        after = text[at + 1]
+        kept = after if not after.isalnum() else "\\" + after
+        return LITERAL_DOLLAR if kept == "$" else "" if kept == "\n" else kept, at + 2, True
+    if text[at : at + 2] in ("$(", "${"):
+        return *_expansion(text, at), True
+    run = _RUN.match(text, at)
+    return (run[0], run.end(), True) if run else (char, at + 1, True)
+
+
+def _operator(text: str, at: int, word: list[str] | None) -> str | None:
     if text[at] not in "&|;<>2":
         return None
     if text[at] == "2" and (word is not None or not text.startswith("2>", at)):
         return None
     if text[at] == "<" and re.match(r"<[A-Za-z_ .-]+>", text[at : at + 40]):
         return None  # a placeholder such as <model>
-    if text[at] == ">" and word is not None and word.startswith("<"):
+    if text[at] == ">" and word and word[0].startswith("<"):
         return None
     for operator in _OPERATORS:
         if text.startswith(operator, at):
@@ -160,15 +163,16 @@ def _quoted(text: str, at: int) -> tuple[str, int, bool]:
             piece, at = _expansion(text, at)
             out.append(piece)
             continue
-        out.append(char)
-        at += 1
+        run = _QUOTED_RUN.match(text, at)
+        out.append(run[0] if run else char)
+        at += len(out[-1])
     return "".join(out), at, False
 
 
 def _expansion(text: str, at: int) -> tuple[str, int]:
     """``$(…)`` or ``${…}`` as one piece, so that blanks inside do not end a word."""
     closing = ")" if text[at + 1] == "(" else "}"
-    end = text.find(closing, at)
-    if end < 0 or end - at > 400:
+    end = text.find(closing, at, at + 400)
+    if end < 0:
         return text[at : at + 2], at + 2
     return text[at : end + 1], end + 1
