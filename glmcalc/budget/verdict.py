@@ -223,7 +223,8 @@ def _band(band: Band) -> str:
 
 
 def _sentence(text: str) -> str:
-    return text[0].upper() + text[1:] + ("" if text.endswith(".") else ".")
+    begun = text if text.startswith("vLLM") else text[0].upper() + text[1:]
+    return begun + ("" if text.endswith(".") else ".")
 
 
 def _lower(text: str) -> str:

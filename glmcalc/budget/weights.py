@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import ceil_div
@@ -115,7 +117,8 @@ def _share(module: Module, axis: str, size: int, ranks: int) -> int:
     return share
 
 
-def weights_by_stage(checkpoint: Checkpoint, split: Split) -> list[StageWeights]:
+@lru_cache(maxsize=512)
+def weights_by_stage(checkpoint: Checkpoint, split: Split) -> tuple[StageWeights, ...]:
     """Bytes on each rank of each pipeline stage; the embedding is on the first, head and MTP layer on the last.
 
     Raises:
@@ -143,7 +146,7 @@ def weights_by_stage(checkpoint: Checkpoint, split: Split) -> list[StageWeights]
         mtp[-1] += bf16_bytes(ceil_div(geometry.vocab_size, split.tp), geometry.hidden_size)
     if split.all_indexers:
         _add_unused_indexers(checkpoint, stages, groups)
-    return [StageWeights(*parts) for parts in zip(groups, mtp, repeated)]
+    return tuple(StageWeights(*parts) for parts in zip(groups, mtp, repeated))
 
 
 def _places(module: Module, stages: list[range]) -> list[tuple[int, int]]:

@@ -83,7 +83,10 @@ def _eq(self: Any, other: object) -> bool:
 
 
 def _hash(self: Any) -> int:
-    return hash(_values(self))
+    found = self.__dict__.get("__hash")
+    if found is None:
+        found = self.__dict__["__hash"] = hash(_values(self))  # a checkpoint has many parts, and is asked often
+    return int(found)
 
 
 def _repr(self: Any) -> str:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from dataclasses import dataclass
 from datetime import date
 from html import escape
 from typing import Any, Mapping
@@ -18,21 +16,11 @@ from glmcalc.model.deployment import Deployment
 from glmcalc.present.bar import budget_bar
 from glmcalc.present.command_html import command_block, engine_message, mend, notes
 from glmcalc.present.display import Html, style
+from glmcalc.present.needs import NEEDS, check_customer, read_needs
 from glmcalc.present.prose import prose
 from glmcalc.present.table_html import component_table
 from glmcalc.present.verdict_html import tile, verdict
 from glmcalc.solve.answer import deployment_from, describe
-
-NEEDS = ("concurrency", "input_length", "output_length", "min_tok_s_user")
-_CUSTOMER = re.compile(r"[^<>&{}\\\x00-\x1f\"]{1,80}")
-
-
-@dataclass(frozen=True)
-class Needs:
-    """What the customer asks for: requests at once, and tokens of each."""
-
-    concurrency: int
-    length: int
 
 
 class Report:
@@ -49,13 +37,13 @@ class Report:
     """
 
     def __init__(self, customer: str, command: str | None = None, **parameters: Any) -> None:
-        self.customer = _check_customer(customer)
+        self.customer = check_customer(customer)
         needs = {name: parameters.pop(name, None) for name in NEEDS}
         if needs["min_tok_s_user"] is not None:
             raise InputError("min_tok_s_user", needs["min_tok_s_user"], "left out: speed is not modelled yet")
         self.deployment, self.parsed = deployment_from(command, parameters)
         self.plan: Plan = plan(self.deployment)
-        self.needs = _needs(needs, self.plan)
+        self.needs = read_needs(needs, self.plan)
         self.data = describe(self.plan, self.parsed)
         if self.deployment.weights_bytes is None and self.needs is not None:
             self._judge_needs()
@@ -252,31 +240,6 @@ _GROWTH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("<code>--kv-cache-dtype fp8 --decode-context-parallel-size 2</code>",
      {"kv_cache_dtype": "fp8", "decode_context_parallel_size": 2}, "a single stream decodes slower"),
 )  # fmt: skip
-
-
-def _check_customer(customer: object) -> str:
-    if not isinstance(customer, str) or not _CUSTOMER.fullmatch(customer.strip()):
-        raise InputError("customer", customer, "plain text of 1 to 80 characters, without markup")
-    return customer.strip()
-
-
-def _needs(needs: Mapping[str, Any], made: Plan) -> Needs | None:
-    for name, value in needs.items():
-        if (
-            value is not None
-            and name != "min_tok_s_user"
-            and (isinstance(value, bool) or not isinstance(value, int) or not 1 <= value < 1 << 31)
-        ):
-            raise InputError(name, value, "a whole number of 1 or more")
-    if needs["concurrency"] is None and needs["input_length"] is None and needs["output_length"] is None:
-        return None
-    stated = (needs["input_length"] or 0) + (needs["output_length"] or 0)
-    length = stated or made.resolved.max_model_len
-    if length > made.resolved.max_model_len:
-        raise InputError(
-            "input_length", stated, f"with output_length at most max_model_len ({made.resolved.max_model_len:,} tokens)"
-        )
-    return Needs(needs["concurrency"] or 1, length)
 
 
 def _times(value: float | None) -> str:

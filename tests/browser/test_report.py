@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -73,7 +74,7 @@ def test_prints_to_a4(report, browser, tmp_path):
     assert 2 <= len(pages) <= 5
     width, height = (float(size) for size in (pages[0].mediabox.width, pages[0].mediabox.height))
     assert (round(width), round(height)) == (595, 842)
-    first = " ".join(pages[0].extract_text().split())
+    first = " ".join(unicodedata.normalize("NFKC", pages[0].extract_text()).split())
     assert "Example A" in first
     assert "vllm serve" in first
     assert word in first
