@@ -60,7 +60,7 @@ _PLAIN = re.compile(r"vllm serve [^$`%|&;<>#\\\n*?~()!\"]*(?:'[^'$`%\\\n]*'[^$`%
 
 def _plain_line(text: str) -> list[Launch]:
     """One ``vllm serve`` line with nothing in it to find or to expand: most of what scripts ask, and read in a blink."""
-    if not text.isascii() or not _PLAIN.fullmatch(text):
+    if len(text) > 10_000 or not text.isascii() or not _PLAIN.fullmatch(text):
         return []
     import shlex
 

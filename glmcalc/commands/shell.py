@@ -127,14 +127,14 @@ def _looks_cut(line: Line) -> bool:
 def _assignments(words: list[str], variables: dict[str, str]) -> dict[str, str]:
     """Take ``NAME=value`` words off the front; alone on a line they set variables, before a command its environment."""
     taken: dict[str, str] = {}
-    if words and words[0] == "env":
-        words.pop(0)
-    while words:
-        match = _ASSIGNMENT.fullmatch(words[0])
+    at = 1 if words and words[0] == "env" else 0
+    for word in words[at:]:
+        match = _ASSIGNMENT.fullmatch(word)
         if match is None or match[2].startswith("("):
             break
         taken[match[1]] = expand(match[2], variables)[0]
-        words.pop(0)
+        at += 1
+    del words[:at]
     if taken and not words:
         variables.update(taken)
         return {}
