@@ -1,8 +1,6 @@
 """``python -m glmcalc`` is the ``glmcalc`` command."""
 
-import sys
-
-from glmcalc.present.cli import main
+from glmcalc.present.cli import entry
 
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

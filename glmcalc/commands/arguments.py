@@ -40,6 +40,19 @@ def read_vllm_arguments(launch: Launch, config_file: dict[str, Any]) -> ParsedCo
     return reader.result()
 
 
+def _spelled_out(words: list[str], at: int) -> str:
+    """``-O3`` and ``-O 3`` are a level; ``-O`` before JSON, and ``-O.mode``, are the compilation settings."""
+    word = words[at]
+    if not re.match(r"-O(?:[\d=.]|$)", word):
+        return word
+    level = word[2:].lstrip("=")
+    if level.isdigit():
+        return f"--optimization-level={level}"
+    if not level and at + 1 < len(words) and words[at + 1].isdigit():
+        return "--optimization-level"
+    return "--compilation-config" + word[2:]
+
+
 def _text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
@@ -88,7 +101,7 @@ class _Reader:
         self._state("model", value, still_open)
 
     def _flag(self, words: list[str], at: int) -> int:
-        name, equals, attached = words[at].partition("=")
+        name, equals, attached = _spelled_out(words, at).partition("=")
         base, dot, path = name.partition(".")
         flag, candidates = find_flag(base)
         negated = False

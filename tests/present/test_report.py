@@ -32,7 +32,7 @@ def test_needs_are_checked(needs, field):
 def test_needs_against_the_pool():
     """8 requests of 45,000 tokens: 704 blocks x 3,502,592 B each = 18.37 GiB; a pool of 19.29 at the pessimistic end holds them."""
     page = Report("Example A", **BASE, concurrency=8, input_length=40_000, output_length=5_000).first_page().text
-    assert 704 * 3_502_592 * 8 / 2**30 == pytest.approx(18.37, abs=0.005)
+    assert pytest.approx(18.37, abs=0.005) == 704 * 3_502_592 * 8 / 2**30
     assert "8 requests of 45,000 tokens at once need 18.37 GiB of KV on each GPU" in page
     assert "Fits" in page
     short = Report("Example A", **BASE, concurrency=10, input_length=45_000).first_page().text
