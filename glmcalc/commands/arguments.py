@@ -97,7 +97,9 @@ class _Reader:
                 )
             if re.search(r"\s", value) or not re.fullmatch(r"[\w./:@~+\\-]+", value) or len(self.settings) > 1:
                 return  # prose after the command
-            raise InputError("model", value, "one model", f"Two models are named: {first} and {value}.")
+            raise InputError(
+                "model", value[:200], "one model", f"Two models are named: {first[:200]} and {value[:200]}."
+            )
         self._state("model", value, still_open)
 
     def _flag(self, words: list[str], at: int) -> int:
@@ -153,7 +155,7 @@ class _Reader:
 
     def _unknown(self, words: list[str], at: int, base: str, candidates: list[str]) -> int:
         if candidates:
-            self.warnings.append(f"{base} could be {', '.join(candidates[:5])}; it is not read.")
+            self.warnings.append(f"{base} could be {', '.join(candidates[:8])}; it is not read.")
         if all(known["flag"] != base for known in self.unknown[-_MOST_UNKNOWN:]):
             searched = len(self.unknown) < _MOST_UNKNOWN and len(base) < 80  # a search through all names is slow
             close = candidates[0] if candidates else nearest(base, flag_names()) if searched else None

@@ -107,16 +107,25 @@ def convert(flag: Flag, text: str) -> Any:
             return "auto"
         return human_int(name, text)
     if flag.type == "float":
-        try:
-            value = float(text)
-        except ValueError:
-            raise InputError(name, text, "a number") from None
-        if not math.isfinite(value):
-            raise InputError(name, text, "a finite number")
-        return value
+        return number(name, text)
     if flag.type == "json":
         return parse_json(name, text)
     return text
+
+
+def number(name: str, text: str) -> float:
+    """A finite number.
+
+    Raises:
+        InputError: none.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        raise InputError(name, text, "a number") from None
+    if not math.isfinite(value):
+        raise InputError(name, text, "a finite number")
+    return value
 
 
 def human_int(name: str, text: str) -> int:

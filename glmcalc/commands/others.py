@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 
-from glmcalc.commands.flags import human_int
+from glmcalc.commands.flags import human_int, number
 from glmcalc.commands.parsed import Launch, ParsedCommand
 from glmcalc.commands.variables import expand
-from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,8 +86,5 @@ def _convert(setting: str, text: str, kind: str) -> Any:
     if kind == "int":
         return human_int(setting, text)
     if kind == "float":
-        try:
-            return float(text)
-        except ValueError:
-            raise InputError(setting, text, "a number") from None
+        return number(setting, text)
     return text
