@@ -225,7 +225,7 @@ words = st.sampled_from([
 @settings(max_examples=600, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(argv=st.lists(words | st.text(max_size=12), max_size=9))
 def test_any_arguments_give_0_1_or_2(argv, monkeypatch):
-    """No traceback and no other code, whatever is typed; the long run of 10,000 is ``make bench``'s neighbour, ``tests/fuzz.py``."""
+    """No traceback and no other code, whatever is typed; ``test_fuzz.py`` goes on with 10,000 lines."""
     if argv[:1] in (["app"], ["read"], ["html"]):
         return
     monkeypatch.setattr(sys, "stdin", io.StringIO("vllm serve x"))
