@@ -61,7 +61,8 @@ class _Reader:
     """Walks over the words of one command."""
 
     def __init__(self, launch: Launch) -> None:
-        self.variables = launch.environment
+        self.variables = {**launch.variables, **launch.environment}
+        self.cut = launch.cut
         self.settings: dict[str, Any] = {}
         self.unresolved: list[str] = []
         self.no_effect: list[str] = []
@@ -95,6 +96,8 @@ class _Reader:
                     "one model",
                     f"The command says serve twice; meant is probably: vllm serve {value}.",
                 )
+            if still_open and value.startswith("$"):
+                self.warnings.append(f"What {value[:80]} holds is not in the text; flags in it are not read.")
             if re.search(r"\s", value) or not re.fullmatch(r"[\w./:@~+\\-]+", value) or len(self.settings) > 1:
                 return  # prose after the command
             raise InputError(
@@ -204,7 +207,7 @@ class _Reader:
         try:
             data = parse_json(flag.setting, text)
         except InputError:
-            if flag.effect == "modelled" and not still_open:
+            if flag.effect == "modelled" and not still_open and not self.cut:
                 raise
             return
         self.json[flag.setting] = data

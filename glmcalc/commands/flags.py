@@ -152,7 +152,10 @@ def parse_json(name: str, text: str) -> Any:
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(name, text, "JSON", f"{name}: {text[:80]!r} is not valid JSON ({str(error)[:80]}).") from None
+        hint = " The shell took its double quotes; put it in single quotes." if re.match(r"\{\w+:", text) else ""
+        raise InputError(
+            name, text, "JSON", f"{name}: {text[:80]!r} is not valid JSON ({str(error)[:80]}).{hint}"
+        ) from None
 
 
 def _whole(name: str, text: str, allowed: str = "a whole number") -> int:

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
 
 
 _KEYS = re.compile(
-    r"(?m)^[ \t]*(?:-[ \t]+)?(?:command|args|entrypoint|containers|services|image|vllm_args|env|apiVersion)\s*:"
+    r"(?m)^[ \t]*\{?[ \t]*(?:-[ \t]+)?[\"']?(?:command|args|entrypoint|containers|services|image|vllm_args|env|apiVersion)[\"']?[ \t]*:"
 )
-_LITERAL = re.compile(r"(?:[\w.]+\s*(?::\s*[\w\[\]]+\s*)?=\s*)?(\[\s*[\"'].*\])", re.DOTALL)
+_LITERAL = re.compile(
+    r"(?:[\w.]+\s*(?::\s*[\w\[\]]+\s*)?=\s*)?(?:[\w.]+\()?(\[\s*[\"'].*\])(?:\s*,[^\]]*)?\)?", re.DOTALL
+)
+_DOCKERFILE = re.compile(r"(?m)^[ \t]*(FROM|ENTRYPOINT|CMD)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
 _ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+\S")
 _ARGUMENT_KEYS = ("entrypoint", "command", "args", "vllm_args", "extraArgs", "extra_args")
 
@@ -26,7 +29,13 @@ _ARGUMENT_KEYS = ("entrypoint", "command", "args", "vllm_args", "extraArgs", "ex
 def looks_like_manifest(text: str) -> bool:
     """Whether the text is YAML or JSON of a container rather than a shell command."""
     inspected = re.search(r'"(?:Args|Cmd)"\s*:\s*\[', text)
-    return bool(_KEYS.search(text) or inspected or _LITERAL.fullmatch(text.strip()) or _only_items(text))
+    return bool(
+        _KEYS.search(text)
+        or inspected
+        or re.search(r"(?m)^[ \t]*(?:CMD|ENTRYPOINT)[ \t]", text)
+        or _LITERAL.fullmatch(text.strip())
+        or _only_items(text)
+    )
 
 
 def _only_items(text: str) -> bool:
@@ -36,7 +45,7 @@ def _only_items(text: str) -> bool:
 
 def launches_in_manifest(text: str) -> list[Launch]:
     """Launch commands of all containers in the text; empty when it holds none that can be read."""
-    for listed in (_docker_inspect(text), _literal_list(text)):
+    for listed in (_docker_inspect(text), _literal_list(text), _dockerfile(text)):
         if listed is not None:
             return listed
     found: list[Launch] = []
@@ -59,6 +68,23 @@ def _docker_inspect(text: str) -> list[Launch] | None:
         return []
     program = re.search(r'"Path"\s*:\s*"([^"\\]+)"', text)
     return _from_words([*([program[1]] if program else []), *words], {}, None)
+
+
+def _dockerfile(text: str) -> list[Launch] | None:
+    """``ENTRYPOINT`` and ``CMD`` together, after the image that ``FROM`` names."""
+    said = {match[1]: match[2] for match in _DOCKERFILE.finditer(text)}
+    if not said or not {"ENTRYPOINT", "CMD"} & set(said):
+        return None
+    words: list[str] = []
+    for name in ("ENTRYPOINT", "CMD"):
+        stated = said.get(name, "").replace("\\\n", " ").strip()
+        try:
+            words += [str(word) for word in json.loads(stated)] if stated.startswith("[") else []
+        except (ValueError, RecursionError):
+            return []
+        words += [word for line in split_line(stated) for word in line.words] if not stated.startswith("[") else []
+    set_variables = dict(re.findall(r"(?m)^[ \t]*(?:ENV|ARG)[ \t]+(\w+)=(\S+)", text))
+    return _from_words(words, set_variables, said.get("FROM", "").split(" ")[0] or None)
 
 
 def _literal_list(text: str) -> list[Launch] | None:

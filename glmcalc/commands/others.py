@@ -59,7 +59,7 @@ def read_other(launch: Launch) -> ParsedCommand:
         setting, kind = known
         value = attached if equals else words[at + 1] if at + 1 < len(words) else ""
         at += 1 if equals else 2
-        text, still_open = expand(value, launch.environment)
+        text, still_open = expand(value, {**launch.variables, **launch.environment})
         if still_open:
             unresolved.append(setting)
         else:

@@ -62,5 +62,6 @@ class Launch:
         self.engine = engine
         self.words = words
         self.environment = environment or {}
+        self.variables: dict[str, str] = {}  # all that the text sets, the environment among them
         self.warnings: list[str] = []
         self.cut = False

@@ -35,6 +35,7 @@ def read_command(text: str) -> ParsedCommand:
             "No launch command of vLLM, SGLang or llama-server is found in the text.",
         )  # fmt: skip
     launch = launches[0]
+    launch.cut = launch.cut or launch.words[-1:] in (["…"], ["..."], ["[...]"])
     parsed = _read(launch, text)
     warnings = [*launch.warnings, *parsed.warnings]
     if len(launches) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from glmcalc.commands.arrays import quoted_launch, split_variables, take_arrays
 from glmcalc.commands.lexing import Line, join_continuations, split_line
 from glmcalc.commands.parsed import Launch
 from glmcalc.commands.variables import LITERAL_DOLLAR, LITERAL_PERCENT, expand
@@ -19,6 +20,8 @@ _SHELLS = ("bash", "sh", "zsh", "dash")
 _DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
 _VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
 _IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
+_INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
+_LAUNCHES = re.compile(r"(?:vllm serve|api_server|launch_server|llama-server)[ \t]")
 _MOST_LINES, _MOST_LAUNCHES = 400, 20
 
 
@@ -29,7 +32,7 @@ def find_launches(text: str, variables: dict[str, str] | None = None, depth: int
         InputError: a quote that never closes in a line that launches something.
     """
     known: dict[str, str] = variables if variables is not None else {}
-    logical, cut = join_continuations(_undressed(text))
+    logical, cut = join_continuations(take_arrays(_undressed(text), known))
     found: list[Launch] = []
     index = 0
     while index < len(logical) and len(found) < _MOST_LAUNCHES:
@@ -66,6 +69,10 @@ def _undressed(text: str) -> str:
     stripped = body.strip()
     if stripped.startswith("`") and stripped.endswith("`") and stripped.count("`") == 2:
         body = stripped[1:-1]
+    body = _INLINE.sub(lambda code: f"\n{code[1]}\n" if _LAUNCHES.search(code[1]) else code[0], body)
+    body = re.sub(
+        r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=[ \t]*[-@]?(?=\S*(?:vllm|python3?|sglang|llama-server)[ \t])", "", body
+    )
     return re.sub(r"(?m)^[ \t]*(?:\$|>|❯|➜)[ \t]+", "", body)
 
 
@@ -112,6 +119,8 @@ def _read_line(line: Line, variables: dict[str, str], depth: int) -> Launch | No
             raise InputError(
                 "command", line.unclosed, "text with closed quotes", f"A quote never closes: {line.unclosed}."
             )
+    launch.variables = {**variables, **launch.variables}
+    launch.words = split_variables(launch.words, launch.variables)
     launch.environment = {
         **{name: value for name, value in variables.items() if name.isupper()},
         **environment,
@@ -150,12 +159,16 @@ def _inside_shell(words: Sequence[str], variables: dict[str, str], depth: int) -
             if not script.startswith("-") and re.search(r"\s", script):
                 inner = dict(variables)
                 inner.update(_container_environment(words[:at], variables))
-                found = find_launches(
-                    script.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%"), inner, depth + 1
-                )
+                found = find_launches(_literal(script), inner, depth + 1)
                 return found[0] if found else None
-        return None  # no script after this shell, so none after a later one
-    return None
+        break  # no script after this shell, so none after a later one
+    remote = quoted_launch(list(words)) if depth < 3 else None
+    found = find_launches(_literal(remote), dict(variables), depth + 1) if remote else []
+    return found[0] if found else None
+
+
+def _literal(word: str) -> str:
+    return word.replace(LITERAL_DOLLAR, "$").replace(LITERAL_PERCENT, "%")
 
 
 def _find(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
