@@ -10,6 +10,7 @@ from glmcalc.budget.result import Plan
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GB, GIB
 from glmcalc.model.deployment import Deployment
+from glmcalc.present.display import Html, style
 from glmcalc.solve import accuracy, claims, presets
 from glmcalc.solve.checkpoint_table import checkpoint_table
 
@@ -36,14 +37,14 @@ def weights(model: str, tensor_parallel_size: int = 1) -> pd.DataFrame:
     rows = [
         {
             "module": row["module"],
-            "parameters": row["parameters"],
+            "parameters": f"{row['parameters']:,}",
             "stored, GB": row["stored_bytes"] / GB,
             "each GPU, GiB": row["per_gpu_bytes"] / GIB,
             "format": ", ".join(row["formats"]),
         }
         for row in table["modules"]
     ]
-    total = {"module": "all", "parameters": table["parameters"], "stored, GB": table["total_bytes"] / GB}
+    total = {"module": "all", "parameters": f"{table['parameters']:,}", "stored, GB": table["total_bytes"] / GB}
     rows.append(total | {"each GPU, GiB": table["per_gpu_bytes"] / GIB, "format": ""})
     return _round(pd.DataFrame(rows), 2).set_index("module")
 
@@ -69,19 +70,45 @@ def kv_sizing(model: str = "zai-org/GLM-5.2-FP8", mtp: bool = False) -> pd.DataF
     return frame.round(2)
 
 
-def preset_tiers(gpus: int = 8) -> pd.DataFrame:
-    """The guide's three presets on every NVIDIA device: status, stage, and the nearest change that fits."""
-    frame = pd.DataFrame(presets.tier_rows(gpus))[["gpu", "preset", "status", "stage", "nearest"]]
-    return frame.fillna("").set_index(["gpu", "preset"])
+def preset_tiers(gpus: int = 8) -> Html:
+    """The guide's three presets on every NVIDIA device: fits, or the stage at which it dies and the nearest that fits."""
+    tiers: dict[str, dict[str, str]] = {}
+    for row in presets.tier_rows(gpus):
+        said = row["status"].replace("_", " ")
+        if row["stage"]:
+            said += f" ({row['stage']})"
+        if row["nearest"]:
+            said += f"; nearest that fits: {row['nearest']}"
+        tiers.setdefault(row["gpu"], {"gpu": row["gpu"]})[row["preset"]] = said
+    return as_table(pd.DataFrame(list(tiers.values())))
 
 
-def guide_claims() -> pd.DataFrame:
+def guide_claims() -> Html:
     """The published guide's figures, line by line, with ours and the reason for the difference."""
     rows = claims.claim_rows()
-    return pd.DataFrame([
-        {"claim": row["claim"], "guide": f"{row['value']} {row['unit']}".strip(), "ours": row["ours"], "why": row["why"]}
-        for row in rows
-    ])  # fmt: skip
+    frame = pd.DataFrame(
+        [
+            {
+                "claim": row["claim"],
+                "guide": f"{row['value']} {row['unit']}".strip(),
+                "ours": row["ours"],
+                "why": row["why"],
+            }
+            for row in rows
+        ]
+    )
+    frame["guide"] = frame["guide"].str.replace("max_model_len/max_num_seqs/gpu_memory_utilization", "", regex=False)
+    return as_table(frame)
+
+
+def as_table(frame: pd.DataFrame) -> Html:
+    """A table of sentences: left-aligned, wrapped, every row shown."""
+    body = frame.to_html(index=False, classes="gm-table gm-prose", border=0)
+    css = (
+        ".gm .gm-prose{table-layout:auto!important}"
+        ".gm .gm-prose :is(th,td){text-align:left!important;white-space:normal;min-width:84px;vertical-align:top}"
+    )
+    return Html(f'<style>{style("style.css")}{css}</style><div class="gm">{body}</div>', frame.to_string(index=False))
 
 
 def accuracy_bytes_per_token() -> pd.DataFrame:
