@@ -232,3 +232,17 @@ def test_any_arguments_give_0_1_or_2(argv, monkeypatch):
     monkeypatch.setattr(sys, "stdout", io.StringIO())
     monkeypatch.setattr(sys, "stderr", io.StringIO())
     assert main(argv) in (0, 1, 2)
+
+
+@pytest.mark.parametrize(
+    ("argv", "expected"),
+    [
+        (["--speculative-config.method", "mtp", "--speculative-config.num_speculative_tokens", "3"], ("speculative_method", "mtp")),
+        (["--speculative-config.method=mtp"], ("speculative_method", "mtp")),
+        (["-ep"], ("enable_expert_parallel", True)),
+        (["-q", "modelopt_fp4"], ("model", "nvidia/GLM-5.2-NVFP4")),
+    ],
+)  # fmt: skip
+def test_the_engines_own_spellings(capsys, argv, expected):
+    _, data = run_json(capsys, *BASE, *argv)
+    assert data["deployment"][expected[0]] == expected[1]

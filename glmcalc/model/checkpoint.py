@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
-from glmcalc.facts.models import find_model, load_config
+from glmcalc.facts.models import find_model, load_config, model_entries
 from glmcalc.model.geometry import Geometry, read_geometry
 from glmcalc.model.modules import Module, list_modules
 from glmcalc.model.recipes import Recipe, read_recipe
@@ -76,25 +76,35 @@ def _modules(checkpoint: Checkpoint) -> tuple[Module, ...]:
 def load_checkpoint(model: str, quantization: str | None = None) -> Checkpoint:
     """The checkpoint that ``model`` names: a known id, or a path to a ``config.json`` (or to its folder).
 
+    A ``quantization`` other than the checkpoint's own means the known checkpoint of the same geometry that has it.
+
     Raises:
-        InputError: an unknown name, an unreadable file, a format whose layout is not known, or a geometry that is
-            refused (``read_geometry``).
+        InputError: an unknown name, an unreadable file, a format whose layout is not known or that no known checkpoint of
+            this geometry has, or a geometry that is refused (``read_geometry``).
     """
     path = _config_path(model)
     if path is not None:
-        config, known, name = _read_config(path), False, model
+        own = _read_checkpoint(_read_config(path), model, known=False)
     else:
         entry = find_model(model)
-        config, known, name = load_config(entry), True, entry.id
-    recipe = read_recipe(config)
+        own = _read_checkpoint(load_config(entry), entry.id, known=True)
     wanted = _format(quantization)
-    if wanted is not None and wanted != recipe.fmt:
-        raise InputError(
-            "quantization",
-            quantization,
-            f"{recipe.fmt}, which is what {name} holds; name the checkpoint that holds {wanted} instead",
-        )
-    return Checkpoint(name, read_geometry(config), recipe, known)
+    if wanted is None or wanted == own.recipe.fmt:
+        return own
+    for entry in model_entries():
+        if entry.format == wanted:
+            other = _read_checkpoint(load_config(entry), entry.id, known=True)
+            if other.geometry == own.geometry:
+                return other
+    raise InputError(
+        "quantization",
+        quantization,
+        f"{own.recipe.fmt}, which is what {own.name} holds: no checkpoint of its geometry in {wanted} is known",
+    )
+
+
+def _read_checkpoint(config: dict[str, Any], name: str, known: bool) -> Checkpoint:
+    return Checkpoint(name, read_geometry(config), read_recipe(config), known)
 
 
 def _format(quantization: str | None) -> str | None:

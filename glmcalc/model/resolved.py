@@ -62,6 +62,8 @@ def resolve(asked: Deployment) -> Resolved:
     chip = _device(asked)
     warnings = [version.note] if version.note else []
     uncertain = [version.note] if version.note else []
+    if asked.quantization is not None and checkpoint.name.lower() != asked.model.lower().rstrip("/"):
+        warnings.append(f"quantization {asked.quantization} is budgeted as {checkpoint.name}, which has it.")
     tp, pp, dp, gpus = _parallel(asked, warnings)
     dcp = asked.decode_context_parallel_size or 1
     geometry = checkpoint.geometry

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 import shlex
 
 from glmcalc.facts.errors import InputError
@@ -87,10 +88,12 @@ def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
 
     declared = set(parser._option_string_actions)
     for token in argv:
-        name = token.split("=", 1)[0].split(".", 1)[0] if token.startswith("--") else token
-        if not name.startswith("--") or name in declared or name == "--":
+        name = token.split("=", 1)[0]  # with its path where it is dotted: --speculative-config.method
+        if not re.match(r"--?[A-Za-z]", name) or " " in name or name in declared:
             continue
         arity = flag_arity(name)
+        if arity is None and not name.startswith("--"):
+            continue
         if arity is None:
             close = nearest(name, declared)
             hint = f" (did you mean {close}?)" if close else ""

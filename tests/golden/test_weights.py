@@ -109,3 +109,10 @@ def test_pipeline_stages_hold_the_whole_model():
     (whole,) = weights_by_stage(checkpoint, Split(tp=8))
     for pp in (2, 3, 4, 8):
         assert sum(stage.main for stage in weights_by_stage(checkpoint, Split(tp=8, pp=pp))) == whole.main
+
+
+@pytest.mark.parametrize(
+    ("quantization", "model"), [("fp8", "zai-org/GLM-5.2-FP8"), ("modelopt_fp4", "nvidia/GLM-5.2-NVFP4")]
+)
+def test_a_quantization_means_the_checkpoint_that_has_it(quantization, model):
+    assert load_checkpoint("zai-org/GLM-5.2", quantization).total_bytes == PUBLISHED[model]
