@@ -29,7 +29,7 @@ _SGLANG: dict[str, tuple[str, str]] = {
 _SGLANG_OTHERS = ("--model-loader-extra-config", "--model-impl", "--speculative-draft-model-path", "--speculative-num-steps",
                   "--speculative-eagle-topk", "--mem-fraction-static", "--dp-attention")  # fmt: skip
 _LLAMA: dict[str, tuple[str, str]] = {
-    "-m": ("model", "str"), "--model": ("model", "str"), "-c": ("ctx_size", "int"), "--ctx-size": ("ctx_size", "int"),
+    "-m": ("model", "str"), "--model": ("model", "str"), "-hf": ("model", "str"), "--hf-repo": ("model", "str"), "-c": ("ctx_size", "int"), "--ctx-size": ("ctx_size", "int"),
     "-ngl": ("n_gpu_layers", "int"), "--n-gpu-layers": ("n_gpu_layers", "int"), "--gpu-layers": ("n_gpu_layers", "int"),
     "-ctk": ("cache_type_k", "str"), "--cache-type-k": ("cache_type_k", "str"),
     "-ctv": ("cache_type_v", "str"), "--cache-type-v": ("cache_type_v", "str"),

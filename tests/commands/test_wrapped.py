@@ -67,6 +67,12 @@ def test_what_begins_at_the_image_says_so():
     assert any("image" in warning for warning in parsed.warnings)
 
 
+def test_llama_server_by_repository():
+    parsed = read_command("docker run ghcr.io/ggml-org/llama.cpp:server-cuda -hf a/b-GGUF:Q4_K_M -c 4096")
+    assert parsed.engine == "llama.cpp"
+    assert parsed.settings == {"model": "a/b-GGUF:Q4_K_M", "ctx_size": 4096}
+
+
 def test_environment_of_the_command():
     parsed = read_command(f"VLLM_A=1 vllm serve {MODEL}")
     assert parsed.environment == {"VLLM_A": "1"}
