@@ -10,8 +10,11 @@ from glmcalc.facts.quantity import GB, GIB
 from glmcalc.facts.store import load_csv, nearest
 
 PROVENANCE = ("source", "date", "kind")
-# nvidia-smi counts what the driver keeps for itself; the engine's mem_get_info does not: 0.4 to 0.7 GiB less was seen.
+# nvidia-smi counts what the driver keeps for itself; the engine's mem_get_info does not. The part kept grows with the
+# memory: 0.35 to 0.60 GiB up to H200, 0.72 on GB200, 1.05 on GB300 (both figures of each in data/hardware.csv).
 _SMI_ABOVE_ENGINE_GIB = (0.4, 0.5, 0.7)
+_SMI_ABOVE_ENGINE_LARGE_GIB = (0.7, 0.9, 1.1)
+_LARGE_GIB = 160.0
 
 
 @record
@@ -32,8 +35,10 @@ class Device:
     Attributes:
         memory_gb: as sold, in GB (10^9 bytes).
         memory_gib_engine: as the engine's ``mem_get_info`` reports it, in GiB.
-        memory_gib_nvidia_smi: as nvidia-smi shows it, in GiB; 0.4 to 0.7 above the former.
-        bandwidth_gb_s, tflops: as the vendor states them.
+        memory_gib_nvidia_smi: as nvidia-smi shows it, in GiB; 0.4 to 1.1 above the former.
+        memory_note: what else is known of these two figures.
+        bandwidth_gb_s: as the vendor states it.
+        price_low_usd_hr, price_high_usd_hr: US$ an hour over marketplaces; ``price_source`` holds one or more URLs.
     """
 
     id: str
@@ -45,10 +50,12 @@ class Device:
     memory_gib_engine_source: str | None
     memory_gib_nvidia_smi: float | None
     memory_gib_nvidia_smi_source: str | None
+    memory_note: str | None
     bandwidth_gb_s: float | None
     price_low_usd_hr: float | None
     price_high_usd_hr: float | None
     price_date: str | None
+    price_source: str | None
     source: str
     date: str
     kind: str
@@ -56,16 +63,17 @@ class Device:
     def memory(self) -> Memory | None:
         """Memory that the engine sees, in bytes; None where not even the size as sold is known.
 
-        A figure the engine printed is taken as it is. One of nvidia-smi is lowered by 0.5 GiB (0.4 to 0.7). Without either
-        the range is from GB x 10^9 to GB x 2^30 bytes, and the lower end, which cannot promise too much, stands in the middle.
+        A figure the engine printed is taken as it is. One of nvidia-smi is lowered by 0.5 GiB (0.4 to 0.7), above 160 GiB
+        by 0.9 (0.7 to 1.1). Without either the range is from GB x 10^9 to GB x 2^30 bytes, and the lower end, which cannot
+        promise too much, stands in the middle.
         """
         if self.memory_gib_engine is not None:
             size = round(self.memory_gib_engine * GIB)
             return Memory(size, size, size, "measured", self.memory_gib_engine_source or self.source)
         if self.memory_gib_nvidia_smi is not None:
-            least, likely, most = (
-                round((self.memory_gib_nvidia_smi - above) * GIB) for above in reversed(_SMI_ABOVE_ENGINE_GIB)
-            )
+            shown = self.memory_gib_nvidia_smi
+            gaps = _SMI_ABOVE_ENGINE_LARGE_GIB if shown > _LARGE_GIB else _SMI_ABOVE_ENGINE_GIB
+            least, likely, most = (round((shown - above) * GIB) for above in reversed(gaps))
             return Memory(likely, least, most, "measured", self.memory_gib_nvidia_smi_source or self.source)
         if self.memory_gb is None:
             return None
@@ -101,10 +109,12 @@ def read_device(row: dict[str, str]) -> Device:
         memory_gib_engine_source=row.get("memory_gib_engine_source") or None,
         memory_gib_nvidia_smi=number("memory_gib_nvidia_smi"),
         memory_gib_nvidia_smi_source=row.get("memory_gib_nvidia_smi_source") or None,
+        memory_note=row.get("memory_note") or None,
         bandwidth_gb_s=number("bandwidth_gb_s"),
         price_low_usd_hr=number("price_low_usd_hr"),
         price_high_usd_hr=number("price_high_usd_hr"),
         price_date=row.get("price_date") or None,
+        price_source=row.get("price_source") or None,
         source=row["source"],
         date=row["date"],
         kind=row["kind"],
