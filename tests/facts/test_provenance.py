@@ -52,100 +52,78 @@ DEVICES = [
     "dgx_spark_gb10",
     "strix_halo_128",
 ]
-SOURCE = {"type": "string", "pattern": r"^(https?://|derived: |public GitHub file, index id \d+)"}
-PROVENANCE = {
-    "source": SOURCE,
-    "date": {"type": "string", "pattern": r"^20\d\d-\d\d(-\d\d)?$"},
-    "kind": {"enum": ["spec", "config", "measured", "estimated"]},
-}
-number = {"type": ["number", "null"]}
-whole = {"type": ["integer", "null"]}
-text = {"type": ["string", "null"]}
-
-
-def schema(required: dict, optional: dict | None = None) -> dict:
-    properties = {**PROVENANCE, **required, **(optional or {})}
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": [*PROVENANCE, *required],
-        "additionalProperties": False,
-    }
-
-
 ROWS = {
-    "observations.jsonl": (
-        lambda: load_jsonl("observations.jsonl"),
-        schema(
-            {name: text for name in ("id", "family", "model", "checkpoint", "quantization", "engine", "engine_version", "gpu", "recipe", "known_odd")}
-            | {name: whole for name in ("n_gpus", "tp", "dp", "ep", "pp", "dcp", "max_num_seqs", "max_num_batched_tokens")}
-            | {"max_model_len": {"type": ["integer", "string", "null"]}, "kv_cache_dtype": text, "mtp": {"type": ["boolean", "null"]}}
-            | {"gpu_memory_utilization": number, "is_fork": {"type": "boolean"}, "total_gib_printed": number}
-            | {"observed": {"type": "object", "minProperties": 1}},
-            {"estimate_cudagraphs": {"type": "boolean"}},
-        ),
-    ),
-    "checkpoints.jsonl": (
-        lambda: load_jsonl("checkpoints.jsonl"),
-        schema(
-            {"id": {"type": "string"}, "repo": {"type": "string"}, "model": {"type": "string"}, "format": {"type": "string"}}
-            | {"total_bytes": {"type": "integer", "minimum": 1}, "n_shards": whole, "includes_mtp": {"type": ["boolean", "null"]}}
-        ),
-    ),
-    "deployments_known.jsonl": (
-        lambda: load_jsonl("deployments_known.jsonl"),
-        schema(
-            {"id": {"type": "string"}, "outcome": {"enum": ["runs", "fails"]}, "stage": text, "note": {"type": "string"}}
-            | {"deployment": {"type": "object"}, "is_fork": {"type": "boolean"}}
-        ),
-    ),
-    "models.json": (
-        lambda: load_json("models.json")["models"],
-        schema(
-            {name: {"type": "string"} for name in ("id", "config", "format", "license")},
-            {"quantization_config_of": {"type": "string"}, "note": {"type": "string"}, "quantized_mtp": {"type": "boolean"}},
-        ),
-    ),
-    "engine_versions.json": (
-        lambda: load_json("engine_versions.json")["rules"],
-        schema({"id": {"type": "string"}, "old": {}, "new": {}, "until": {"type": "string"}, "since": {"type": "string"}, "meaning": {"type": "string"}}),
-    ),
-    "memory_terms.json": (
-        lambda: load_json("memory_terms.json")["terms"],
-        schema(
-            {"id": {"type": "string"}, "unit": {"enum": ["GiB", "MiB", "KiB", "copies", "times"]}, "meaning": {"type": "string"}}
-            | {end: {"type": "number", "minimum": 0} for end in ("low", "likely", "high")}
-            | {"records": {"type": "integer", "minimum": 0}}
-        ),
-    ),
-    "guide_claims.csv": (
-        lambda: load_csv("guide_claims.csv"),
-        schema({name: {"type": "string"} for name in ("id", "topic", "claim", "value", "unit", "condition")}),
-    ),
-    "glossary.csv": (lambda: load_csv("glossary.csv"), schema({name: {"type": "string", "minLength": 1} for name in ("term", "unit", "meaning")})),
-    "hardware.csv": (
-        lambda: load_csv("hardware.csv"),
-        schema({name: {"type": "string"} for name in load_csv("hardware.csv")[0] if name not in PROVENANCE}),
-    ),
-    "vllm_flags.json": (
-        lambda: [load_json("vllm_flags.json")],
-        schema({"note": {"type": "string"}, "flags": {"type": "array", "minItems": 317}}),
-    ),
-}  # fmt: skip
+    "observations.jsonl": lambda: load_jsonl("observations.jsonl"),
+    "checkpoints.jsonl": lambda: load_jsonl("checkpoints.jsonl"),
+    "deployments_known.jsonl": lambda: load_jsonl("deployments_known.jsonl"),
+    "models.json": lambda: load_json("models.json")["models"],
+    "engine_versions.json": lambda: load_json("engine_versions.json")["rules"],
+    "memory_terms.json": lambda: load_json("memory_terms.json")["terms"],
+    "guide_claims.csv": lambda: load_csv("guide_claims.csv"),
+    "glossary.csv": lambda: load_csv("glossary.csv"),
+    "hardware.csv": lambda: load_csv("hardware.csv"),
+    "vllm_flags.json": lambda: [load_json("vllm_flags.json")],
+}
+
+
+def schema_of(file):
+    return json.loads((DATA / "schema" / f"{Path(file).stem}.json").read_text("utf-8"))
 
 
 @pytest.mark.parametrize("file", ROWS)
 def test_schema(file):
-    load, rule = ROWS[file]
-    rows = load()
+    check = jsonschema.Draft202012Validator(schema_of(file))
+    rows = ROWS[file]()
     assert rows
-    for row in rows:
-        jsonschema.validate(row, rule)
+    wrong = [(row.get("id") or row.get("term"), error.message) for row in rows for error in check.iter_errors(row)]
+    assert not wrong
 
 
 def test_every_file_of_data_is_held_to_a_schema():
     """A new file in data/ must be added above; config.json files are their publishers' own."""
     assert {path.name for path in DATA.iterdir() if path.is_file()} == set(ROWS)
+    assert {path.stem for path in (DATA / "schema").iterdir()} == {Path(name).stem for name in ROWS}
+
+
+@pytest.mark.parametrize("file", ROWS)
+def test_a_schema_refuses_what_it_should(file):
+    """A row without provenance, with a kind of its own, with a word for a source, or with a column nobody knows."""
+    check = jsonschema.Draft202012Validator(schema_of(file))
+    check.check_schema(check.schema)
+    good = dict(ROWS[file]()[0])
+    assert check.is_valid(good)
+    for field in evidence.PROVENANCE:
+        assert not check.is_valid({name: value for name, value in good.items() if name != field})
+        assert not check.is_valid(good | {field: ""})
+    assert not check.is_valid(good | {"kind": "rumour"})
+    assert not check.is_valid(good | {"source": "someone said"})
+    assert not check.is_valid(good | {"colour": "green"})
+
+
+@pytest.mark.parametrize(
+    ("figure", "source"),
+    [
+        ("memory_gib_engine", "memory_gib_engine_source"),
+        ("memory_gib_nvidia_smi", "memory_gib_nvidia_smi_source"),
+        ("price_low_usd_hr", "price_source"),
+        ("price_high_usd_hr", "price_date"),
+    ],
+)
+def test_a_reading_or_a_price_names_its_own_source(figure, source):
+    check = jsonschema.Draft202012Validator(schema_of("hardware.csv"))
+    row = next(row for row in load_csv("hardware.csv") if row[figure])
+    assert check.is_valid(row)
+    assert not check.is_valid(row | {source: ""})
+
+
+@pytest.mark.parametrize("file", [name for name in ROWS if name != "vllm_flags.json"])
+def test_rows_are_told_apart(file):
+    names = [row.get("id") or row["term"] for row in ROWS[file]()]
+    assert len(names) == len(set(names))
+
+
+def test_claims_cite_the_page_they_stand_on():
+    assert {row["source"] for row in evidence.claims()} == {"https://glm52-guide.pages.dev/1m-context/"}
 
 
 @pytest.mark.parametrize("field", ["source", "date", "kind"])
@@ -209,11 +187,49 @@ def test_memory_without_a_report_is_a_band():
     assert device("tpu_v7x").memory() is None
 
 
+@pytest.mark.parametrize(
+    ("gpu", "engine", "shown"),
+    [
+        ("gb200_nvl72", 184.31, 189471 / 1024),
+        ("gb300_nvl72", 276.50, 284208 / 1024),
+        ("h100_sxm", 79.18, 81559 / 1024),
+        ("h200_sxm", 139.80, 143771 / 1024),
+        ("rtx_4090", 23.64, 24564 / 1024),
+    ],
+)
+def test_both_readings_of_a_device(gpu, engine, shown):
+    """What CUDA gives as the total beside the MiB of nvidia-smi, from reports of either; the engine sees the former."""
+    chip = device(gpu)
+    assert chip.memory_gib_engine == engine
+    assert chip.memory_gib_nvidia_smi == pytest.approx(shown, abs=0.005)
+    assert chip.memory().bytes == round(engine * 2**30)
+
+
+def test_the_gap_of_large_devices_is_larger():
+    """B300 shows 275,040 MiB; three reports of its CUDA total say 267.69 GiB, none with a page to cite."""
+    memory = device("b300_sxm").memory()
+    assert memory.low_bytes < 267.69 * 2**30 < memory.high_bytes
+    assert memory.high_bytes < 275040 * 2**20
+
+
+def test_no_reading_lies_above_what_nvidia_smi_shows():
+    for chip in devices():
+        if chip.memory_gib_engine and chip.memory_gib_nvidia_smi:
+            assert 0.3 < chip.memory_gib_nvidia_smi - chip.memory_gib_engine < 1.1, chip.id
+
+
 def test_nvidia_smi_is_above_the_engine():
     """0.4 to 0.7 GiB: 95.59 shown and 95.01 seen on an RTX PRO 6000."""
     memory = device("rtx_5090").memory()
     assert pytest.approx(memory.low_bytes / 2**30, abs=1e-6) == 31.84 - 0.7
     assert memory.low_bytes < memory.bytes < memory.high_bytes
+
+
+def test_glm53_is_glm52_key_for_key():
+    assert load_json("models/GLM-5.3.json") == load_json("models/GLM-5.2.json")
+    fp8 = load_config(find_model("zai-org/GLM-5.3-FP8"))
+    assert fp8["quantization_config"] == load_json("models/GLM-5.2-FP8.json")["quantization_config"]
+    assert find_model("GLM-5.3-FP8").note
 
 
 @pytest.mark.parametrize("name", ["zai-org/GLM-5.2-FP8", "GLM-5.2-FP8", "ZAI-ORG/glm-5.2-fp8", "zai-org/GLM-5.2-FP8/"])
