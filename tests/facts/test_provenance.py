@@ -153,6 +153,19 @@ def test_provenance_survives_loading():
         assert all(row["source"] and row["date"] and row["kind"] for row in rows)
 
 
+def test_known_deployments_say_what_was_said():
+    """A setting that its source does not state is named as inferred; arithmetic is not called a measurement."""
+    for row in evidence.known_deployments():
+        settings = row["deployment"]
+        assert set(row["inferred"]) <= set(settings), row["id"]
+        assert (row["kind"] == "estimated") == row["source"].startswith("derived: "), row["id"]
+        assert not row["source"].startswith("unlocated"), row["id"]
+        assert device(settings["gpu"])
+        assert find_model(settings["model"])
+        if not row["is_fork"] and row["kind"] == "measured":
+            assert not {"gpu", "gpus", "gpu_memory_utilization", "kv_cache_dtype"} & set(row["inferred"]), row["id"]
+
+
 def test_sources_count_every_row():
     rows = evidence.sources()
     assert sum(row["rows"] for row in rows if row["file"] == "hardware.csv") == 37
