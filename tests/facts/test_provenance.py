@@ -183,6 +183,7 @@ def test_devices():
         ("h200_sxm", 139.80, "measured"),
         ("rtx_pro_6000", 95.01, "measured"),
         ("b200_sxm", 178.35, "measured"),
+        ("dgx_spark_gb10", 121.63, "measured"),
     ],
 )
 def test_memory_as_the_engine_saw_it(gpu, gib, basis):
