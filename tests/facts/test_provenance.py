@@ -127,6 +127,17 @@ def test_known_deployments_say_what_was_said():
             assert not {"gpu", "gpus", "gpu_memory_utilization", "kv_cache_dtype"} & set(row["inferred"]), row["id"]
 
 
+def test_terms_of_the_engine_and_the_model_cite_them():
+    """A flag cites the engine's own source at one release, a field of config.json its publisher; the rest says why."""
+    cited = {row["term"]: (row["used_by"], row["source"]) for row in evidence.glossary()}
+    for term, (used_by, source) in cited.items():
+        if used_by == "vLLM flag":
+            assert source.startswith("https://github.com/vllm-project/vllm/blob/v0.33.0/vllm/config/"), term
+        if used_by == "config.json":
+            assert source == "https://huggingface.co/zai-org/GLM-5.2-FP8", term
+    assert len({source for _, source in cited.values()}) > 10
+
+
 def test_observations_name_what_is_inferred():
     """A field that is inferred is filled, what is unknown is null, and each row says in a note what it is worth."""
     rows = evidence.observations()
