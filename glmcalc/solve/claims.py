@@ -150,7 +150,11 @@ def _indexshare() -> Answer:
 
 
 def _flag() -> Answer:
-    return "true since vLLM 0.26.0", "No flag, but a release: up to 0.23.0 the cache was allocated on all 78 layers."
+    return (
+        "true in vLLM 0.26.0 and later",
+        "No flag, but a release: up to 0.23.0 the cache was allocated on all 78 layers. Which release between changed it is "
+        "not established.",
+    )
 
 
 def _row(gpu: str, gpus: int, tokens: int) -> Callable[[], Answer]:
@@ -167,7 +171,8 @@ def _mac() -> Answer:
     published = next(row["total_bytes"] for row in checkpoints() if row["format"] == "GGUF UD-Q4_K_M")
     return (
         f"{gb(published)} GB of weights",
-        f"The published Q4_K_M files of GLM-5.2 are {gb(published)} GB; the machine has 256 GB, so only 2-bit files load.",
+        f"The published Q4_K_M files of GLM-5.2 are {gb(published)} GB, the machine has 256 GB: of that publisher's files "
+        "only those of 1 and 2 bits are smaller, and the system and the KV cache need room too.",
     )
 
 

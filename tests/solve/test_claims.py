@@ -1,8 +1,11 @@
 """The guide's claims and the tables of chapter 1, against figures worked out by hand."""
 
+import re
+
 import pytest
 
 from glmcalc.budget.plan import plan
+from glmcalc.facts.evidence import checkpoints
 from glmcalc.solve.claims import claim_rows
 from glmcalc.solve.presets import PRESETS, kv_sizing_rows, preset, tier_rows
 
@@ -30,6 +33,21 @@ CLAIMS = {row["id"]: row for row in claim_rows()}
 )
 def test_ours(claim, ours):
     assert CLAIMS[claim]["ours"] == ours
+
+
+def test_only_files_of_one_and_two_bits_are_smaller_than_256_gb():
+    """Q2_K_XL of 253.88 GB is below 256, IQ3_XXS of 281.69 GB above; the same holds for 256 GiB, 274.88 GB."""
+    sizes = {row["format"]: row["total_bytes"] for row in checkpoints() if row["repo"] == "unsloth/GLM-5.2-GGUF"}
+    small = {name for name, size in sizes.items() if size < 256e9}
+    assert small == {name for name, size in sizes.items() if size < 256 * 2**30}
+    assert {re.search(r"IQ?(\d)|Q(\d)", name)[0][-1] for name in small} == {"1", "2"}
+    assert "1 and 2 bits" in CLAIMS["row_mac"]["why"]
+
+
+def test_the_release_of_indexshare_is_not_overstated():
+    """Up to 0.23.0 all 78 layers, from 0.26.0 on 21; the releases between are open."""
+    assert CLAIMS["indexshare_flag"]["ours"] == "true in vLLM 0.26.0 and later"
+    assert "not established" in CLAIMS["indexshare_flag"]["why"]
 
 
 def test_every_claim_has_an_answer_and_a_reason():
