@@ -157,6 +157,8 @@ def test_observations_name_what_is_inferred():
         ("rtx6kpro-glm51-nvfp4-dcp1-mtp0", "kv_tokens", 341_504),
         ("gb300x2-spec-360k-refused", "kv_needed_gib", 16.23),
         ("llmd-h100-qwen3-32b-tp2", "available_kv_gib", 34.49),
+        ("gh200x2-glm52-awq", "available_kv_gib", 32.42),
+        ("gb200x4-nvfp4-819k", "kv_tokens", 1_139_456),
     ],
 )
 def test_spot_values_of_observations(name, field, value):
