@@ -29,6 +29,8 @@ FIRST_LINE = (
 # How far forked engines lie below and above their median, as factors: with the weights printed, and without. Chosen
 # looking at all rows, unlike the median; predicted weights of third-party checkpoints tend to be too high.
 FORK_SPREAD = {True: (3.3, 3.3), False: (5.5, 2.5)}
+# Families whose own log set a term: the graphs of SM10x devices.
+SET_A_TERM = frozenset({"gb200x4-nvfp4"})
 _HEADS = 64
 # Geometry for rows whose checkpoint is not known to the byte: enough where the log prints the weights.
 _GEOMETRY = {
@@ -90,35 +92,34 @@ def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
 
 
 def pool_summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Median error and band and share inside, each deployment family counted once; stock and forked engines apart."""
+    """Median error and band and share inside, each deployment family counted once.
+
+    Four lines: all; all but :data:`SET_A_TERM`, whose logs set one of the terms they are judged by; stock; forks.
+    """
     rows = list(rows)
-    out = []
-    for label, chosen in (
-        ("all", rows),
-        ("stock", [r for r in rows if not r["fork"]]),
-        ("fork", [r for r in rows if r["fork"]]),
-    ):
-        families = sorted({row["family"] for row in chosen})
-        if not families:
-            out.append(
-                {
-                    "engines": label,
-                    "families": 0,
-                    "rows": 0,
-                    "median_error_gib": None,
-                    "median_band_gib": None,
-                    "inside_pct": None,
-                }
-            )
-            continue
-        groups = [[row for row in chosen if row["family"] == family] for family in families]
-        out.append({
-            "engines": label, "families": len(families), "rows": len(chosen),
-            "median_error_gib": median(median(abs(row["error_gib"]) for row in group) for group in groups),
-            "median_band_gib": median(median(row["high_gib"] - row["low_gib"] for row in group) for group in groups),
-            "inside_pct": 100 * sum(sum(row["inside"] for row in group) / len(group) for group in groups) / len(groups),
-        })  # fmt: skip
-    return out
+    groups = {
+        "all": rows,
+        "all, unseen": [row for row in rows if row["family"] not in SET_A_TERM],
+        "stock": [row for row in rows if not row["fork"]],
+        "fork": [row for row in rows if row["fork"]],
+    }
+    return [{"engines": label, **_of_families(chosen)} for label, chosen in groups.items()]
+
+
+def _of_families(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    families: dict[str, list[dict[str, Any]]] = {}
+    for row in rows:
+        families.setdefault(row["family"], []).append(row)
+    groups = families.values()
+    counts: dict[str, Any] = {"families": len(families), "rows": len(rows)}
+    if not groups:
+        return {**counts, "median_error_gib": None, "median_band_gib": None, "inside_pct": None}
+    return {
+        **counts,
+        "median_error_gib": median(median(abs(row["error_gib"]) for row in group) for group in groups),
+        "median_band_gib": median(median(row["high_gib"] - row["low_gib"] for row in group) for group in groups),
+        "inside_pct": 100 * sum(sum(row["inside"] for row in group) / len(group) for group in groups) / len(groups),
+    }
 
 
 def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str, Term]:
