@@ -71,7 +71,8 @@ def test_known_deployments():
     for row in known_deployments():
         status = verdict_of(row).status
         seen[(row["outcome"], row["is_fork"], status)] += 1
-        late = row["stage"].startswith("runtime") or (row["stage"] == "cuda_graph_capture" and row["is_fork"])
+        stage = row["stage"] or ""
+        late = stage.startswith("runtime") or (stage == "cuda_graph_capture" and row["is_fork"])
         if row["outcome"] == "fails" and not late:
             assert status == "does_not_fit", row["id"]
     runs = sum(count for (outcome, fork, _), count in seen.items() if outcome == "runs" and not fork)
