@@ -18,9 +18,11 @@ MAIN = "import sys\nfrom glmcalc.present.cli import main\nsys.exit(main())\n"
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same input makes the same file
 
 
-def reachable(start: str = "glmcalc.present.cli") -> list[Path]:
-    """Files of the modules that ``start`` imports, now or later, with their packages."""
-    waiting, found = [start], {}
+def reachable() -> list[Path]:
+    """Files of the modules that the command imports, now or later, with their packages."""
+    verbs = sorted(path.stem for path in (ROOT / "glmcalc" / "present" / "verbs").glob("*.py"))
+    waiting = ["glmcalc.present.cli", *(f"glmcalc.present.verbs.{verb}" for verb in verbs)]  # loaded by name
+    found: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()
         path = ROOT.joinpath(*name.split("."))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from glmcalc.present.cli import _COMMANDS, main
+from glmcalc.present.cli import VERBS, main
 
 ROOT = Path(__file__).resolve().parent.parent
 BIN = Path(sys.executable).parent
@@ -32,7 +32,7 @@ def console(text: str) -> list[tuple[str, list[str]]]:
 
 
 README = console((ROOT / "README.md").read_text(encoding="utf-8"))
-HELP = [(name, example) for name, (_, _, examples, _) in _COMMANDS.items() for example in examples]
+HELP = [(name, example) for name, verb in VERBS.items() for example in verb.examples]
 
 
 def in_chapters() -> list[str]:
@@ -46,7 +46,7 @@ def in_chapters() -> list[str]:
 
 def test_there_is_something_to_run():
     assert len(README) >= 5
-    assert len(HELP) == 2 * len(_COMMANDS)
+    assert len(HELP) == 2 * len(VERBS)
 
 
 @pytest.mark.parametrize(

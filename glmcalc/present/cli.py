@@ -6,6 +6,7 @@ import argparse
 import gc
 import os
 import sys
+from importlib import import_module
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
@@ -51,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"glmcalc: {error.message}", file=sys.stderr)
         if as_json:
-            _print_json({"error": error.to_dict()})
+            options.print_json({"error": error.to_dict()})
         return 2
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)
@@ -63,19 +64,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _run(argv: list[str]) -> int:
     parser = _parser(argv[0] if argv else "")
     name = argv[0] if argv else ""
-    if name and not name.startswith("-") and name not in _COMMANDS:
-        close = nearest(name, _COMMANDS)
+    if name and not name.startswith("-") and name not in VERBS:
+        close = nearest(name, VERBS)
         hint = f" (did you mean {close}?)" if close else ""
-        raise InputError("subcommand", name, f"one of {', '.join(_COMMANDS)}{hint}")
-    if name in ("budget", "weights"):
+        raise InputError("subcommand", name, f"one of {', '.join(VERBS)}{hint}")
+    if name in _TAKE_FLAGS:
         options.add_passed_flags(_subparsers[name], argv[1:])
     args = parser.parse_args(argv)
     if args.subcommand is None:
         parser.print_help()
         return 2
-    return _COMMANDS[args.subcommand][0](args)
+    return int(VERBS[args.subcommand].function("run", args.subcommand)(args))
 
 
+# Subcommands that take the flags of ``vllm serve`` itself.
+_TAKE_FLAGS = ("budget", "weights")
 _subparsers: dict[str, argparse.ArgumentParser] = {}
 
 
@@ -92,18 +95,19 @@ def _parser(wanted: str) -> argparse.ArgumentParser:
     subparsers = parser.add_subparsers(
         dest="subcommand", metavar="SUBCOMMAND", parser_class=options.Parser, prog="glmcalc"
     )
-    for name, (_, summary, examples, build) in _COMMANDS.items():
-        if wanted in _COMMANDS and name != wanted:
+    for name, verb in VERBS.items():
+        if wanted in VERBS and name != wanted:
             continue  # the others are made only where all are listed
         sub = subparsers.add_parser(
             name,
-            help=summary,
-            description=summary[0].upper() + summary[1:] + ".",
+            help=verb.summary,
+            description=verb.summary[0].upper() + verb.summary[1:] + ".",
             allow_abbrev=False,
-            epilog="examples:\n" + "".join(f"  {example}\n" for example in examples),
+            epilog="examples:\n" + "".join(f"  {example}\n" for example in verb.examples),
             formatter_class=options.help_formatter,
         )
-        build(sub)
+        if name == wanted:
+            verb.function("build", name)(sub)
         _subparsers[name] = sub
     return parser
 
@@ -114,171 +118,48 @@ def _version() -> str:
     return f"glmcalc {__version__}"
 
 
-def _budget(args: argparse.Namespace) -> int:
-    from glmcalc.solve.answer import answer
+class Verb:
+    """One subcommand: the module with its ``build_`` and ``run_`` functions, what it is for, and commands that work.
 
-    deployment, parsed = _deployment(args)
-    data = answer(deployment, parsed)
-    if args.json:
-        _print_json(data)
-    else:
-        from glmcalc.present.terminal import budget_text
+    The module is imported only when the subcommand is used.
+    """
 
-        print(budget_text(data))
-    return 0 if data["verdict"]["status"] == "fits" else 1
+    def __init__(self, module: str, summary: str, *examples: str, functions: str | None = None) -> None:
+        self._module = f"glmcalc.present.verbs.{module}"
+        self._functions = functions
+        self.summary = summary
+        self.examples = examples
 
-
-def _deployment(args: argparse.Namespace) -> tuple[Any, Any]:
-    from glmcalc.commands import read_command
-    from glmcalc.model.deployment import Deployment
-    from glmcalc.model.pasted import merge_parsed, read_pasted, settings_of
-
-    settings: dict[str, Any] = options.read_deployment_file(args.deployment) if args.deployment else {}
-    parsed = read_pasted(args.command) if args.command else None
-    if parsed is not None:
-        settings.update(settings_of(parsed))
-    line = options.engine_line(args)
-    if line is not None:
-        flags = read_command(line)
-        stated = settings_of(flags)
-        stated.pop("model", None)
-        for name in ("kept", "heavy"):
-            stated[name] = (*settings.get(name, ()), *stated[name])
-        settings.update(stated)
-        parsed = merge_parsed(parsed, flags)
-    settings.update(options.own_settings(args))
-    return Deployment.from_settings(settings), parsed
+    def function(self, kind: str, name: str) -> Callable[..., Any]:
+        """``build_<name>`` or ``run_<name>``."""
+        found: Callable[..., Any] = getattr(import_module(self._module), f"{kind}_{self._functions or name}")
+        return found
 
 
-def _weights(args: argparse.Namespace) -> int:
-    from glmcalc.solve.checkpoint_table import checkpoint_table
-
-    deployment, _ = _deployment(args)
-    data = checkpoint_table(deployment)
-    if args.json:
-        _print_json(data)
-    else:
-        from glmcalc.present.terminal import weights_text
-
-        print(weights_text(data))
-    return 0
-
-
-def _parse(args: argparse.Namespace) -> int:
-    from glmcalc.commands import read_command
-
-    text = args.file if " " in args.file.strip() else options.read_input(args.file)
-    parsed = read_command(text)
-    data = parsed.to_dict()
-    if args.json:
-        _print_json(data)
-    else:
-        from glmcalc.present.terminal import parse_text
-
-        print(parse_text(data))
-    return 1 if parsed.outcome == "ask" else 0
-
-
-def _rows(kind: str) -> Callable[[argparse.Namespace], int]:
-    def show(args: argparse.Namespace) -> int:
-        from glmcalc.solve import tables
-
-        rows = getattr(tables, f"{kind}_rows")()
-        if args.json:
-            _print_json({"rows": rows})
-        else:
-            from glmcalc.present.terminal import rows_text
-
-            print(rows_text(kind, rows))
-        return 0
-
-    return show
-
-
-def _html(args: argparse.Namespace) -> int:
-    from glmcalc.present.export import export_html
-
-    print(export_html(args.notebook, args.out))
-    return 0
-
-
-def _app(args: argparse.Namespace) -> int:
-    from glmcalc.present.gallery import serve_app
-
-    return serve_app(int(options.number("port", args.port, whole=True)), not args.no_browser)
-
-
-def _read(args: argparse.Namespace) -> int:
-    from glmcalc.present.gallery import read_chapters
-
-    return read_chapters(int(options.number("port", args.port, whole=True)), not args.no_browser)
-
-
-def _print_json(data: dict[str, Any]) -> None:
-    import json
-
-    print(json.dumps(data, allow_nan=False))
-
-
-def _json_option(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
-
-
-def _build_budget(parser: argparse.ArgumentParser) -> None:
-    options.add_deployment(parser)
-    _json_option(parser)
-
-
-def _build_weights(parser: argparse.ArgumentParser) -> None:
-    options.add_deployment(parser, gpu=False)
-    _json_option(parser)
-
-
-def _build_parse(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("file", metavar="FILE", help="a file, - for standard input, or the command itself in quotes")
-    _json_option(parser)
-
-
-def _build_html(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("notebook", metavar="NOTEBOOK", help="an executed notebook, such as papermill's output")
-    parser.add_argument("--out", metavar="FILE", help="where to write (default: beside it, ending in .html)")
-
-
-def _build_server(port: str) -> Callable[[argparse.ArgumentParser], None]:
-    def build(parser: argparse.ArgumentParser) -> None:
-        parser.add_argument("--port", default=port, metavar="N", help=f"loopback port (default: {port})")
-        parser.add_argument("--no-browser", action="store_true", help="only print the address")
-
-    return build
-
-
-_COMMANDS: dict[str, tuple[Callable[[argparse.Namespace], int], str, tuple[str, ...], Callable[[argparse.ArgumentParser], None]]] = {
-    "budget": (
-        _budget, "where each byte of one GPU goes, whether it fits, and what to change",
-        (f"glmcalc budget {EXAMPLE} --gpu h200_sxm", "glmcalc budget --gpu b200_sxm --gpus 8 --max-model-len 1M --max-num-seqs 1 --json"),
-        _build_budget,
+VERBS = {
+    "budget": Verb(
+        "budget", "where each byte of one GPU goes, whether it fits, and what to change",
+        f"glmcalc budget {EXAMPLE} --gpu h200_sxm",
+        "glmcalc budget --gpu b200_sxm --gpus 8 --max-model-len 1M --max-num-seqs 1 --json",
     ),
-    "weights": (
-        _weights, "bytes of a checkpoint, and of each GPU, by module",
-        ("glmcalc weights --model nvidia/GLM-5.2-NVFP4 -tp 4", "glmcalc weights --model zai-org/GLM-5.2 -tp 16 --json"),
-        _build_weights,
+    "weights": Verb(
+        "budget", "bytes of a checkpoint, and of each GPU, by module",
+        "glmcalc weights --model nvidia/GLM-5.2-NVFP4 -tp 4",
+        "glmcalc weights --model zai-org/GLM-5.2 -tp 16 --json",
     ),
-    "parse": (
-        _parse, "what a pasted command, compose or Kubernetes fragment says",
-        ('glmcalc parse "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"', 'glmcalc parse "llama-server -m glm.gguf -c 32768 -ngl 99" --json'),
-        _build_parse,
+    "parse": Verb(
+        "budget", "what a pasted command, compose or Kubernetes fragment says",
+        'glmcalc parse "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"',
+        'glmcalc parse "llama-server -m glm.gguf -c 32768 -ngl 99" --json',
     ),
-    "models": (_rows("models"), "checkpoints that are known, with their bytes", ("glmcalc models", "glmcalc models --json"), _json_option),
-    "hardware": (_rows("hardware"), "devices that are known, with their memory", ("glmcalc hardware", "glmcalc hardware --json"), _json_option),
-    "claims": (
-        _rows("claims"), "the published guide's figures beside the arithmetic",
-        ("glmcalc claims", "glmcalc claims --json"), _json_option,
+    "models": Verb("lists", "checkpoints that are known, with their bytes", "glmcalc models", "glmcalc models --json", functions="list"),
+    "hardware": Verb("lists", "devices that are known, with their memory", "glmcalc hardware", "glmcalc hardware --json", functions="list"),
+    "claims": Verb("lists", "the published guide's figures beside the arithmetic", "glmcalc claims", "glmcalc claims --json", functions="list"),
+    "sources": Verb("lists", "where every figure comes from", "glmcalc sources", "glmcalc sources --json", functions="list"),
+    "html": Verb(
+        "servers", "an executed notebook as one self-contained HTML file",
+        "glmcalc html out.ipynb", "glmcalc html out.ipynb --out example-a.html",
     ),
-    "sources": (_rows("sources"), "where every figure comes from", ("glmcalc sources", "glmcalc sources --json"), _json_option),
-    "html": (
-        _html, "an executed notebook as one self-contained HTML file",
-        ("glmcalc html out.ipynb", "glmcalc html out.ipynb --out example-a.html"), _build_html,
-    ),
-    "app": (_app, "the calculator and the chapters in the browser", ("glmcalc app", "glmcalc app --port 8877 --no-browser"), _build_server("8866")),
-    "read": (_read, "the chapters in JupyterLab", ("glmcalc read", "glmcalc read --port 8888 --no-browser"), _build_server("8888")),
+    "app": Verb("servers", "the calculator and the chapters in the browser", "glmcalc app", "glmcalc app --port 8877 --no-browser"),
+    "read": Verb("servers", "the chapters in JupyterLab", "glmcalc read", "glmcalc read --port 8888 --no-browser"),
 }  # fmt: skip

@@ -14,6 +14,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, NoReturn, Sequence
 
+    from glmcalc.commands import ParsedCommand
+    from glmcalc.model.deployment import Deployment
+
 
 # Engine flags that move memory: name, short form, metavar, help. Values are read by the reader of pasted commands.
 ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
@@ -144,6 +147,33 @@ def engine_line(args: argparse.Namespace) -> str | None:
     return shlex.join(["vllm", "serve", "model", *tokens]) if tokens else None
 
 
+def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand | None]:
+    """The deployment that the options say, and the pasted command (or flags) it came from.
+
+    Raises:
+        InputError: as :class:`Deployment` and ``read_pasted``.
+    """
+    from glmcalc.commands import read_command
+    from glmcalc.model.deployment import Deployment
+    from glmcalc.model.pasted import merge_parsed, read_pasted, settings_of
+
+    settings: dict[str, Any] = read_deployment_file(args.deployment) if args.deployment else {}
+    parsed = read_pasted(args.command) if args.command else None
+    if parsed is not None:
+        settings.update(settings_of(parsed))
+    line = engine_line(args)
+    if line is not None:
+        flags = read_command(line)
+        stated = settings_of(flags)
+        stated.pop("model", None)
+        for name in ("kept", "heavy"):
+            stated[name] = (*settings.get(name, ()), *stated[name])
+        settings.update(stated)
+        parsed = merge_parsed(parsed, flags)
+    settings.update(own_settings(args))
+    return Deployment.from_settings(settings), parsed
+
+
 def number(field: str, text: str, whole: bool = False) -> float:
     """A number out of an option.
 
@@ -231,3 +261,15 @@ def read_input(path: str, limit: int = 4_000_000) -> str:
     if len(text) > limit:
         raise InputError("file", path, f"at most {limit:,} characters")
     return text
+
+
+def json_option(parser: argparse.ArgumentParser) -> None:
+    """The option that scripts use."""
+    parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")
+
+
+def print_json(data: dict[str, Any]) -> None:
+    """One JSON object on standard output."""
+    import json
+
+    print(json.dumps(data, allow_nan=False))

@@ -1,0 +1,73 @@
+"""A deployment's budget and checkpoint, and what a pasted command says."""
+
+from __future__ import annotations
+
+from glmcalc.present import options
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+
+
+def build_budget(parser: argparse.ArgumentParser) -> None:
+    """Options of ``glmcalc budget``."""
+    options.add_deployment(parser)
+    options.json_option(parser)
+
+
+def run_budget(args: argparse.Namespace) -> int:
+    """0: it fits; 1: it does not, or only maybe."""
+    from glmcalc.solve.answer import answer
+
+    deployment, parsed = options.deployment_of(args)
+    data = answer(deployment, parsed)
+    if args.json:
+        options.print_json(data)
+    else:
+        from glmcalc.present.terminal import budget_text
+
+        print(budget_text(data))
+    return 0 if data["verdict"]["status"] == "fits" else 1
+
+
+def build_weights(parser: argparse.ArgumentParser) -> None:
+    """Options of ``glmcalc weights``."""
+    options.add_deployment(parser, gpu=False)
+    options.json_option(parser)
+
+
+def run_weights(args: argparse.Namespace) -> int:
+    """0: the checkpoint by module."""
+    from glmcalc.solve.checkpoint_table import checkpoint_table
+
+    deployment, _ = options.deployment_of(args)
+    data = checkpoint_table(deployment)
+    if args.json:
+        options.print_json(data)
+    else:
+        from glmcalc.present.terminal import weights_text
+
+        print(weights_text(data))
+    return 0
+
+
+def build_parse(parser: argparse.ArgumentParser) -> None:
+    """Options of ``glmcalc parse``."""
+    parser.add_argument("file", metavar="FILE", help="a file, - for standard input, or the command itself in quotes")
+    options.json_option(parser)
+
+
+def run_parse(args: argparse.Namespace) -> int:
+    """0: read; 1: the model stays open."""
+    from glmcalc.commands import read_command
+
+    text = args.file if " " in args.file.strip() else options.read_input(args.file)
+    parsed = read_command(text)
+    data = parsed.to_dict()
+    if args.json:
+        options.print_json(data)
+    else:
+        from glmcalc.present.terminal import parse_text
+
+        print(parse_text(data))
+    return 1 if parsed.outcome == "ask" else 0
