@@ -1,0 +1,1 @@
+"""Reading what a server printed: bounded memory, several ranks and engines, nothing secret kept."""
