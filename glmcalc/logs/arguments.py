@@ -108,7 +108,7 @@ def as_flags(arguments: Mapping[str, Any]) -> list[str]:
         if name in _NOT_FLAGS or value is None:
             continue
         flag = "--" + name.replace("_", "-")
-        secret = "key" in name or "token" == name or name.endswith("_token")
+        secret = "key" in name or name == "token" or name.endswith("_token")
         if value is True:
             words.append(flag)
         elif value is False:

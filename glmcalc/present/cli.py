@@ -152,6 +152,11 @@ VERBS = {
         'glmcalc parse "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"',
         'glmcalc parse "llama-server -m glm.gguf -c 32768 -ngl 99" --json',
     ),
+    "diagnose": Verb(
+        "diagnose", "why a server died, from its log: the class of death, the one change, the new command",
+        'glmcalc diagnose "ValueError: No available memory for the cache blocks. Try increasing gpu_memory_utilization"',
+        'glmcalc diagnose "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 1M" --gpu h200_sxm --json',
+    ),
     "models": Verb("lists", "checkpoints that are known, with their bytes", "glmcalc models", "glmcalc models --json", functions="list"),
     "hardware": Verb("lists", "devices that are known, with their memory", "glmcalc hardware", "glmcalc hardware --json", functions="list"),
     "claims": Verb("lists", "the published guide's figures beside the arithmetic", "glmcalc claims", "glmcalc claims --json", functions="list"),

@@ -1,0 +1,167 @@
+"""What is known of a server that died: its log, its flags, its machine, and the budget of all that."""
+
+from __future__ import annotations
+
+import shlex
+
+from glmcalc.budget.plan import plan
+from glmcalc.budget.result import Plan
+from glmcalc.commands import ParsedCommand, read_command
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import record
+from glmcalc.facts.hardware import devices
+from glmcalc.facts.quantity import GIB, engine_gib
+from glmcalc.logs.arguments import as_flags
+from glmcalc.logs.match import Death
+from glmcalc.logs.read import LogFacts
+from glmcalc.logs.secrets import MASK
+from glmcalc.model.deployment import Deployment
+from glmcalc.model.pasted import settings_of
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping
+
+
+_NEAR_TOTAL = 0.35 * GIB  # how far a printed total may be from a device's
+
+
+@record
+class Case:
+    """One death, or one start.
+
+    Attributes:
+        deployment: the flags, or None where the text does not say enough.
+        plan: their budget, or None where model or GPU is not known here.
+        inferred: what was not stated, and from what it was taken.
+        missing: what would make the answer better.
+    """
+
+    facts: LogFacts
+    death: Death
+    deployment: Deployment | None
+    plan: Plan | None
+    inferred: tuple[str, ...]
+    missing: tuple[str, ...]
+
+    def value(self, name: str) -> int | float | None:
+        """The last printed figure called ``name``, at the deciding line or before it."""
+        line = self.death.lines[0].number if self.death.lines else None
+        row = self.facts.last_value(name, line) or self.facts.last_value(name)
+        return row.value if row else None
+
+
+def open_case(
+    facts: LogFacts, death: Death, command: str | None = None, stated: Mapping[str, Any] | None = None
+) -> Case:
+    """A case from a log and what stands beside it.
+
+    Args:
+        command: a launch command, which wins over the flags in the log.
+        stated: settings given as options (``gpu``, ``gpus``, ``engine_version`` …), which win over both.
+
+    Raises:
+        InputError: a command or an option that cannot be read.
+    """
+    inferred: list[str] = []
+    missing: list[str] = []
+    settings = _settings(facts, command, inferred)
+    settings.update({name: value for name, value in (stated or {}).items() if value is not None})
+    if "engine_version" not in settings and facts.engine == "vllm" and facts.engine_version:
+        settings["engine_version"] = facts.engine_version
+        inferred.append(f"vLLM {facts.engine_version}: line {facts.version_line}")
+    if not settings.get("model"):
+        missing.append("the model and flags: paste the command too, or the line `non-default args`")
+        return Case(facts, death, None, None, tuple(inferred), tuple(missing))
+    _add_gpu(facts, settings, inferred, missing)
+    deployment = Deployment.from_settings(settings)
+    return Case(facts, death, deployment, _planned(deployment, missing), tuple(inferred), tuple(missing))
+
+
+def _settings(facts: LogFacts, command: str | None, inferred: list[str]) -> dict[str, Any]:
+    if command:
+        return _read(read_command(command))
+    if facts.engine not in (None, "vllm"):
+        return {}
+    if facts.arguments.get("model"):
+        words = ["vllm", "serve", str(facts.arguments["model"]), *as_flags(facts.arguments)]
+        inferred.append(f"flags: line {facts.argument_lines[0]}")
+        try:
+            return _read(read_command(shlex.join(words)))
+        except InputError:  # a flag of a fork
+            return {}
+    for line in facts.lines[:200]:
+        if "vllm serve" in line.text or "api_server" in line.text:
+            try:
+                found = _read(read_command(_whole_command(facts, line.number)))
+            except InputError:
+                continue
+            if found.get("model"):
+                inferred.append(f"flags: line {line.number}")
+                return found
+    if facts.resolved.get("model"):
+        inferred.append(f"flags: line {facts.argument_lines[0]}, where defaults stand among them")
+        kept = {name: value for name, value in facts.resolved.items() if value is not False and name != "quantization"}
+        return {name: value for name, value in kept.items() if not (name.endswith("_size") and value == 1)}
+    return {}
+
+
+def _whole_command(facts: LogFacts, first: int) -> str:
+    """A command over several lines, each but the last ending in a backslash."""
+    taken = []
+    for line in facts.lines:
+        if line.number >= first:
+            taken.append(line.text)
+            if not line.text.endswith("\\"):
+                break
+    return "\n".join(taken)
+
+
+def _read(parsed: ParsedCommand) -> dict[str, Any]:
+    if parsed.engine != "vllm":
+        return {}
+    return settings_of(parsed)
+
+
+def _add_gpu(facts: LogFacts, settings: dict[str, Any], inferred: list[str], missing: list[str]) -> None:
+    total = facts.last_value("gpu_total_bytes")
+    if settings.get("gpu") is None:
+        named = device_of_total(int(total.value)) if total else None
+        if named is None:
+            missing.append("the GPU: give --gpu, or the line with `total capacity`")
+            return
+        settings["gpu"] = named
+        inferred.append(
+            f"{named}: {engine_gib(int(total.value)) if total else ''} GiB in line {total.line if total else ''}"
+        )
+    parallel = [settings.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline", "data")]
+    if settings.get("gpus") is None and all(size is None for size in parallel):
+        inferred.append("one GPU: no parallel size is stated")
+
+
+def device_of_total(total: int) -> str | None:
+    """The id of the device whose memory a log printed, in bytes; None when no known device is near."""
+    best: tuple[float, str] | None = None
+    for chip in devices():
+        memory = chip.memory()
+        if memory is None or memory.basis != "measured":
+            continue
+        off = abs(memory.bytes - total)
+        if off <= _NEAR_TOTAL and (best is None or off < best[0]):
+            best = (off, chip.id)
+    return best[1] if best else None
+
+
+def _planned(deployment: Deployment, missing: list[str]) -> Plan | None:
+    if deployment.gpu is None:
+        return None
+    try:
+        return plan(deployment)
+    except InputError as error:
+        missing.append(f"a budget: {error.message}")
+        return None
+
+
+def masked_words(command: str) -> int:
+    """How many secrets of a command were masked, and must be put back by hand."""
+    return command.count(MASK)

@@ -1,0 +1,216 @@
+"""From the facts of a run to its death: the first failure that means something, not the ones that follow from it."""
+
+from __future__ import annotations
+
+import re
+
+from glmcalc.facts.frozen import record
+from glmcalc.logs.signatures import Signature, signatures
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Iterable, Iterator
+
+    from glmcalc.logs.lines import LogLine
+    from glmcalc.logs.read import LogFacts
+
+
+@record
+class Death:
+    """What was found in a run.
+
+    Attributes:
+        death: class; ``healthy`` and ``unknown`` among them.
+        confidence: ``high``, ``medium`` or ``low``.
+        signature: the row that matched, or None.
+        lines: the evidence, the deciding line first.
+        secondary: errors that only follow from another, as ``(line number, text)``.
+    """
+
+    death: str
+    confidence: str
+    signature: Signature | None
+    lines: tuple[LogLine, ...]
+    secondary: tuple[LogLine, ...] = ()
+
+
+# Worth a closer look. Wide on purpose: what it lets through is only compared, what it stops is not seen at all.
+_SUSPECT = re.compile(
+    r"(?i)error|exception|memory|oom|fail|kill|abort|preempt|retract|larger|exceed|workspace|illegal|time[d ]?.?out|not support|un(?:supported|recogni)"
+    r"|ambiguous|truncated|kv cache|blocks: 0|sparse_decode|logits|too small|not enough|memcpy|sigbus|/dev/shm|exit|xid|twice|minimum|free|transient"
+    r"|gpu_prefill|invisible|client error|undefined symbol|cannot|unable|address already"
+)
+_SECONDARY = re.compile(
+    r"EngineDeadError|EngineCore (?:encountered|died|failed)|Engine core initialization failed|Engine process failed|WorkerProc (?:initialization|hit an exception)"
+    r"|Worker failed with error|EngineCore_?\w* failed to start|Failed core proc|cancelled|Scheduler hit an exception|SIGQUIT received|Rank \d+ scheduler is dead|background loop has errored"
+    r"|Worker proc \S+ died|leaked (?:shared_memory|semaphore)"
+)
+_ERROR = re.compile(
+    r"^\s*(?:E\s+)?(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::|\(|$)|terminate called|Fatal Python error|Segmentation fault|SIGSEGV|SIGABRT|GGML_ASSERT|core dumped"
+)
+_OF_A_REQUEST = re.compile(
+    r"(?i)HTTPException|VLLMValidationError|BadRequestError|ClientDisconnect|RequestValidationError|CancelledError|KeyboardInterrupt|SystemExit|BrokenPipe|ConnectionReset|jinja2|Invalid (?:json|request)"
+)
+_WARNED = re.compile(r"\b\w*Warning\b:?|warnings\.warn|\[W\d{3,4}[ \d]")
+_TRACE = "Traceback (most recent call last)"
+_GPU_PROGRAM = re.compile(r"(?i)\bcuda|torch|\bhip\b|nccl|nvidia|rocm|transformers|triton|flashinfer|ggml")
+_RIVALRY = 300  # lines within which the more specific signature wins over the earlier
+_MEMORY_CLASSES = frozenset(
+    {
+        "weights_load", "startup_free_memory", "profile_run_activation", "startup_no_kv_blocks", "startup_kv_too_small",
+        "cuda_graph_capture", "runtime_workspace", "runtime_activation", "host_ram",
+    }
+)  # fmt: skip
+
+
+def find_death(facts: LogFacts) -> Death:
+    """The class of a run: the first meaningful failure, or ``healthy``, or ``unknown``."""
+    suspects = [index for index, line in enumerate(facts.lines) if _SUSPECT.search(line.text)]
+    secondary = tuple(facts.lines[index] for index in suspects if _SECONDARY.search(facts.lines[index].text))[:20]
+    found = [match for match in _matches(facts, suspects) if not _survived(facts, match, bool(secondary))]
+    fatal = [match for match in found if match[1].fatal]
+    if fatal:
+        first = min(facts.lines[index].number for index, _, _ in fatal)
+        near = [match for match in fatal if facts.lines[match[0]].number <= first + _RIVALRY]
+        index, row, _ = min(near, key=lambda match: (match[2], match[0]))
+        return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
+    generic = _generic(facts, suspects, bool(secondary))
+    if generic is not None:
+        return Death("not_oom_other", "medium", None, (generic,), secondary)
+    if secondary and not _serving_after(facts, secondary[-1].number, 1):
+        return Death("unknown", "low", None, secondary[:3], secondary)
+    if found:
+        index, row, _ = min(found, key=lambda match: (match[2], match[0]))
+        return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
+    return _alive(facts, secondary)
+
+
+def _alive(facts: LogFacts, secondary: tuple[LogLine, ...]) -> Death:
+    reached = [(at, phase) for at, phase in facts.phases if phase in ("serving", "captured", "pooled")]
+    if facts.engine is None or not reached:
+        return Death("unknown", "low", None, (), secondary)
+    at, phase = next(((at, phase) for at, phase in reached if phase == "serving"), reached[-1])
+    shown = tuple(line for line in facts.lines if line.number == at)
+    return Death("healthy", "high" if phase == "serving" else "medium", None, shown, secondary)
+
+
+def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signature, int]]:
+    """Index of the line, signature, and the signature's place in the file."""
+    structured = bool(facts.phases) or any(line.process or line.level for line in facts.lines[:400])
+    gpu = facts.engine is not None or any(_GPU_PROGRAM.search(facts.lines[index].text) for index in suspects[:400])
+    rows = [
+        (place, row)
+        for place, row in enumerate(signatures())
+        if row.engine in ("any", "program", facts.engine) or facts.engine is None
+    ]
+    if not structured:
+        yield from _told(facts, [(place, row) for place, row in rows if row.prose])
+    rows = [(place, row) for place, row in rows if not row.prose]
+    counts: dict[str, int] = {}
+    for index in suspects:
+        line = facts.lines[index]
+        quiet = line.level in ("INFO", "WARNING", "DEBUG") or bool(_WARNED.search(line.text))
+        for place, row in rows:
+            if (quiet and not row.any_level) or counts.get(row.id, 0) >= 40:
+                continue
+            if not row.line.search(line.text):
+                continue
+            if row.death == "not_oom_other" and row.engine == "any" and not gpu:
+                continue  # another program's trouble
+            if row.phases and (facts.phase_at(line.number) or "") not in row.phases:
+                continue
+            context = _context(facts, index, structured)
+            if all(near.search(context) for near in row.near) and not any(no.search(context) for no in row.not_near):
+                if row.id == "boundary-crash" and not _at_boundary(facts):
+                    continue
+                counts[row.id] = counts.get(row.id, 0) + 1
+                yield index, row, place
+
+
+def _told(facts: LogFacts, rows: list[tuple[int, Signature]]) -> Iterator[tuple[int, Signature, int]]:
+    """Signatures of prose: sentences run over line ends, so the text is searched as a whole."""
+    text = " ".join(line.text for line in facts.lines[:200])
+    for place, row in rows:
+        found = row.line.search(text)
+        if found and all(near.search(text) for near in row.near) and not any(no.search(text) for no in row.not_near):
+            end = 0
+            for index, line in enumerate(facts.lines[:200]):
+                end += len(line.text) + 1
+                if end > found.start():
+                    yield index, row, place
+                    break
+
+
+def _context(facts: LogFacts, index: int, structured: bool) -> str:
+    """The traceback around a line: back to where it began, and a little further on. A short text counts as a whole."""
+    lines = facts.lines
+    if len(lines) <= 40 and not structured:
+        return "\n".join(line.text for line in lines)
+    process = lines[index].process
+    back: list[str] = []
+    for at in range(index, max(index - 400, -1), -1):
+        line = lines[at]
+        if line.process not in (process, None) or lines[index].number - line.number > 2000:
+            continue
+        if line.level in ("INFO", "DEBUG") and at != index:
+            if back[1:]:
+                break
+            continue
+        back.append(line.text)
+        if _TRACE in line.text or len(back) > 160:
+            break
+    ahead = [line.text for line in lines[index + 1 : index + 16] if line.level not in ("INFO", "DEBUG")]
+    return "\n".join([*reversed(back), *ahead])
+
+
+def _at_boundary(facts: LogFacts) -> bool:
+    """Whether the run has what the boundary crash takes: a length that is a multiple of 64, and MTP."""
+    stated = {**facts.resolved, **facts.arguments}
+    length = stated.get("max_model_len")
+    return isinstance(length, int) and length % 64 == 0 and bool(stated.get("speculative_config"))
+
+
+def _survived(facts: LogFacts, match: tuple[int, Signature, int], died: bool) -> bool:
+    """Whether the server went on serving long after the line."""
+    index, row, _ = match
+    if not row.fatal:
+        return False
+    enough = 20 if row.death in _MEMORY_CLASSES else 3
+    return not died and _serving_after(facts, facts.lines[index].number, enough)
+
+
+def _serving_after(facts: LogFacts, line: int, times: int) -> bool:
+    return sum(1 for at, phase in facts.phases if at > line and phase == "serving") >= times
+
+
+def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | None:
+    """The first error of the engine that no signature knows, if the run ended with it."""
+    if facts.engine is None:
+        return None
+    for index in suspects:
+        line = facts.lines[index]
+        if line.level in ("INFO", "WARNING", "DEBUG") or not _ERROR.search(line.text) or _WARNED.search(line.text):
+            continue
+        if _SECONDARY.search(line.text) or _OF_A_REQUEST.search(line.text):
+            continue
+        served = facts.phase_at(line.number) == "serving"
+        if (served and not died) or _serving_after(facts, line.number, 1):
+            continue  # a request failed, the server did not
+        return line
+    return None
+
+
+def _evidence(facts: LogFacts, index: int, row: Signature) -> tuple[LogLine, ...]:
+    """The deciding line, those around it that the signature asked for, and the last word on the pool before it."""
+    shown = [facts.lines[index]]
+    for near in row.near:
+        if near.search(shown[0].text):
+            continue
+        around = [*range(index - 1, max(index - 400, -1), -1), *range(index + 1, min(index + 16, len(facts.lines)))]
+        at = next((at for at in around if near.search(facts.lines[at].text)), None)
+        if at is not None:
+            shown.append(facts.lines[at])
+    usage = facts.last_value("kv_cache_usage_pct", facts.lines[index].number)
+    if usage is not None:
+        shown += [line for line in facts.lines if line.number == usage.line][:1]
+    return tuple(dict.fromkeys(shown))
