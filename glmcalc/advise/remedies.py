@@ -176,6 +176,12 @@ def _kv_length(case: Case) -> Change | None:
     )
 
 
+def _keep_length(case: Case) -> Change | None:
+    """What holds the whole length, where that takes more than one flag."""
+    found = several(case, "the length stays")
+    return found if found is not None and found.kind == "action" and "--max-model-len" not in found.text else None
+
+
 def _kv_record(case: Case) -> Change | None:
     if case.plan is None or case.plan.resolved.record != "bf16":
         return None
@@ -333,6 +339,7 @@ REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     "sequences": _sequences,
     "sequences_to_pool": _sequences_to_pool,
     "kv_length": _kv_length,
+    "keep_length": _keep_length,
     "kv_record": _kv_record,
     "context_parallel": _context_parallel,
     "weights": _weights,

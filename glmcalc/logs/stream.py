@@ -140,7 +140,9 @@ class _Kept:
 
     def _moments(self, piece: bytes, line: int, strong: bool, words: tuple[bytes, ...]) -> None:
         until, counted, at = -1, line, 0
-        for hit in _positions(piece, words, 24):
+        front = self.front[strong]
+        hits = _positions(piece, words, _WINDOW // 2 if len(front) < _MOST else BLOCK // 8)
+        for hit in hits:
             if hit < until:
                 continue
             begin = piece.rfind(b"\n", 0, max(hit - _WINDOW, 0)) + 1
@@ -149,7 +151,6 @@ class _Kept:
             counted += piece.count(b"\n", at, begin)
             at = begin
             window = (counted, piece[begin:until])
-            front = self.front[strong]
             if len(front) < _MOST:
                 front.append(window)
             else:
@@ -171,14 +172,13 @@ class _Kept:
 
 
 def _positions(block: bytes, words: tuple[bytes, ...], apart: int) -> list[int]:
-    """Where ``words`` stand in ``block``, in order; after each hit the search goes on ``apart`` bytes and half a window later."""
+    """Where ``words`` stand in ``block``, in order; after each hit the search goes on ``apart`` bytes later."""
     found = []
-    step = apart if apart == 1 else _WINDOW // 2
     for word in words:
         at = block.find(word)
         while at >= 0:
             found.append(at)
-            at = block.find(word, at + max(step, len(word)))
+            at = block.find(word, at + max(apart, len(word)))
     return sorted(found)
 
 
@@ -186,13 +186,15 @@ def _whole_lines(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """The same bytes, cut after line ends, so that no word is split; a line without end is cut where it gets too long."""
     rest = b""
     for block in blocks:
-        rest = rest + block if rest else block
-        cut = rest.rfind(b"\n") + 1
-        if not cut and len(rest) > 4 * BLOCK:
-            cut = len(rest)
+        cut = block.rfind(b"\n") + 1
         if cut:
-            yield rest[:cut]
-            rest = rest[cut:]
+            yield b"".join((rest, memoryview(block)[:cut]))
+            rest = block[cut:]
+        else:
+            rest += block
+        if len(rest) > 4 * BLOCK:
+            yield rest
+            rest = b""
     if rest:
         yield rest
 
