@@ -73,6 +73,10 @@ def sources() -> list[dict[str, Any]]:
         "models.json": with_provenance(load_json("models.json")["models"], "models.json"),
         "engine_versions.json": with_provenance(load_json("engine_versions.json")["rules"], "engine_versions.json"),
         "memory_terms.json": with_provenance(load_json("memory_terms.json")["terms"], "memory_terms.json"),
+        **{
+            file: with_provenance(load_jsonl(file), file)
+            for file in ("death_classes.jsonl", "log_lines.jsonl", "oom_signatures.jsonl")
+        },
         "vllm_flags.json": with_provenance([load_json("vllm_flags.json")], "vllm_flags.json"),
     }
     out = []

@@ -23,6 +23,9 @@ ROWS = {
     "guide_claims.csv": lambda: load_csv("guide_claims.csv"),
     "glossary.csv": lambda: load_csv("glossary.csv"),
     "hardware.csv": lambda: load_csv("hardware.csv"),
+    "death_classes.jsonl": lambda: load_jsonl("death_classes.jsonl"),
+    "log_lines.jsonl": lambda: load_jsonl("log_lines.jsonl"),
+    "oom_signatures.jsonl": lambda: load_jsonl("oom_signatures.jsonl"),
     "vllm_flags.json": lambda: [load_json("vllm_flags.json")],
 }
 
