@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 
 from glmcalc.budget import kv, runtime, weights, workspaces
+from glmcalc.budget.calibrated import SOURCE as CALIBRATED
+from glmcalc.budget.calibrated import Calibrated, calibrated
 from glmcalc.budget.result import Component, KvCache, Plan
+from glmcalc.budget.terms import inside_terms
 from glmcalc.budget.verdict import judge
 from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
@@ -32,13 +35,14 @@ def plan(deployment: Deployment) -> Plan:
     'fits'
     """
     resolved = resolve(deployment)
-    stages = _stages(resolved)
+    measured = calibrated(resolved)
+    stages = _stages(resolved, measured)
     memory = _memory(resolved)
-    terms = _terms(resolved)
-    pools = _pools(resolved, stages, memory, terms)
+    terms = list(measured.terms) if measured else inside_terms(resolved)
+    pools = _pools(resolved, stages, memory, terms, measured)
     binding = min(range(len(stages)), key=lambda i: (pools[i].likely // stages[i].block_bytes, -stages[i].block_bytes))
     cache = _cache(resolved, stages, pools, binding)
-    components = _components(resolved, stages[binding], terms, pools[binding], cache)
+    components = _components(resolved, stages[binding], terms, pools[binding], cache, measured)
     requested = math.ceil(memory.likely * resolved.gpu_memory_utilization) if memory else None
     verdict = judge(resolved, components, cache, memory)
     return Plan(resolved, tuple(components), cache, memory, requested, verdict)
@@ -54,9 +58,12 @@ class _Stage:
     block_bytes_low: int
 
 
-def _stages(r: Resolved) -> list[_Stage]:
+def _stages(r: Resolved, measured: Calibrated | None) -> list[_Stage]:
     ruling = rule("indexer_caches", r.version)
+    if measured and r.asked.calibration and r.asked.calibration.indexer_caches:
+        ruling = ruling.settled(r.asked.calibration.indexer_caches)
     every = ruling.value == "every_layer"
+    shift = Band.exact(measured.weights_shift if measured else 0)
     split = weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp, all_indexers=every and r.checkpoint.geometry.sparse)
     loaded = weights.weights_by_stage(r.checkpoint, split)
     least = loaded
@@ -66,7 +73,7 @@ def _stages(r: Resolved) -> list[_Stage]:
     for index, layers in enumerate(weights.stage_layers(r.checkpoint.geometry.num_hidden_layers, r.pp)):
         last = index == r.pp - 1
         main = loaded[index].main
-        band = Band(least[index].main, main, main + loaded[index].repeated_if_sequence_parallel)
+        band = Band(least[index].main, main, main + loaded[index].repeated_if_sequence_parallel).plus(shift)
         owners_only = ruling.other is not None or not every
         stages.append(_Stage(
             band, loaded[index].mtp, _block_bytes(r, layers, last, every), _block_bytes(r, layers, last, not owners_only),
@@ -85,54 +92,15 @@ def _memory(r: Resolved) -> Band | None:
     return Band(r.memory.low_bytes, r.memory.bytes, r.memory.high_bytes) if r.memory else None
 
 
-def _terms(r: Resolved) -> list[Component]:
-    """What stands inside utilization beside weights and pool, in the order in which the engine comes to it."""
-    printed = r.asked.weights_bytes is not None
-    if r.version.fork:
-        note = "forked engine: measured range of all that is not weights or KV, not derived"
-        kind = "fork_overhead_printed" if printed else "fork_overhead_predicted"
-        return [_listed("fork_overhead", "Fork's overhead", kind, note)]
-    terms = (
-        [] if printed else [_listed("load_extras", "Load extras", "load_extras", "rope tables, top-k buffers, repacks")]
-    )
-    terms.append(_workspaces(r, printed))
-    peak, source = runtime.activation_peak(r), runtime.term("activation_per_token").source
-    note = "larger of forward and sampler pass"
-    terms.append(Component("activation_peak", "Activation peak", peak, True, "estimated", source, note))
-    if r.mtp:
-        terms.append(_listed("mtp_runtime", "MTP run time", "mtp_runtime", "the drafter's buffers"))
-    else:
-        terms.append(Component("mtp_runtime", "MTP run time", Band.exact(0), True, "exact", "no MTP"))
-    driver = "non_torch_many" if r.tp > 1 else "non_torch_one"
-    terms.append(_listed("non_torch", "Driver, after baseline", driver, "grows while loading and profiling"))
-    graphs, each = runtime.cuda_graphs(r), runtime.graph_term(r)
-    basis = "exact" if graphs == Band.exact(0) else each.kind
-    terms.append(Component("cuda_graphs", "CUDA graphs", graphs, True, basis, each.source, "the engine's estimate"))
-    return terms
-
-
-def _listed(name: str, label: str, row: str, note: str) -> Component:
-    """A component whose bytes are a row of ``data/memory_terms.json``."""
-    term = runtime.term(row)
-    return Component(name, label, term.band, True, term.kind, term.source, note)
-
-
-def _workspaces(r: Resolved, printed: bool) -> Component:
-    size, share = runtime.workspace_bytes(r), runtime.term("workspace_share")
-    if printed and runtime.workspace_in_printed_weights(r):
-        band, note = Band(0, 0, size // 2), "reserved while loading: already in the printed weights"
-    else:
-        band, note = Band.exact(size).scaled(share.low, share.high), "shared workspace of the sparse kernels"
-    return Component("workspaces", "Workspaces", band, True, "estimated", workspaces.SOURCE, note)
-
-
 def _weights_band(r: Resolved, stage: _Stage) -> Band:
     if r.asked.weights_bytes is not None:
         return Band.exact(r.asked.weights_bytes)
     return stage.main.plus(Band.exact(stage.mtp))
 
 
-def _pools(r: Resolved, stages: list[_Stage], memory: Band | None, terms: list[Component]) -> list[Band]:
+def _pools(
+    r: Resolved, stages: list[_Stage], memory: Band | None, terms: list[Component], measured: Calibrated | None
+) -> list[Band]:
     """The pool of each stage: bytes per rank, with its band."""
     if r.asked.available_kv_bytes is not None:
         return [Band.exact(r.asked.available_kv_bytes)] * len(stages)
@@ -140,8 +108,8 @@ def _pools(r: Resolved, stages: list[_Stage], memory: Band | None, terms: list[C
         return [Band.exact(r.asked.kv_cache_memory_bytes)] * len(stages)
     if memory is None:
         return [Band.exact(0)] * len(stages)
-    least = round(runtime.term("least_half_width").likely)
-    wider = 1.0 if r.version.certain or r.version.fork else 1.25
+    least = measured.half_width if measured else round(runtime.term("least_half_width").likely)
+    wider = 1.0 if measured or r.version.certain or r.version.fork else 1.25
     pools = []
     for stage in stages:
         parts = [component.band for component in terms] + [_weights_band(r, stage)]
@@ -176,13 +144,18 @@ def _per_token(block_bytes: int, tokens: int) -> int | float:
     return block_bytes / tokens if rest else whole
 
 
-def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, cache: KvCache) -> list[Component]:
+def _components(
+    r: Resolved, stage: _Stage, terms: list[Component], pool: Band, cache: KvCache, measured: Calibrated | None
+) -> list[Component]:
     printed = r.asked.weights_bytes is not None
     main = Band.exact(r.asked.weights_bytes or 0) if printed else stage.main
     basis = "measured" if printed else ("exact" if main.low == main.high else "estimated")
+    origin = "as printed by the log" if printed else weights.SOURCE
+    if measured and measured.weights_printed and not printed:
+        basis, origin = "calibrated", CALIBRATED
     draft = "in the printed weights" if printed else None
     rows = [
-        Component("weights", "Weights", main, True, basis, "as printed by the log" if printed else weights.SOURCE),
+        Component("weights", "Weights", main, True, basis, origin),
         Component(
             "mtp_layer", "MTP layer", Band.exact(0 if printed else stage.mtp), True, "exact", weights.SOURCE, draft
         ),
@@ -192,13 +165,22 @@ def _components(r: Resolved, stage: _Stage, terms: list[Component], pool: Band, 
     if r.asked.num_gpu_blocks_override is not None:
         shown = Band.exact(r.asked.num_gpu_blocks_override * cache.bytes_per_block)
     given = r.asked.available_kv_bytes is not None or r.asked.kv_cache_memory_bytes is not None
-    rows.append(Component("kv_pool", "KV pool", shown, True, "measured" if given else "estimated", "what remains"))
+    pool_basis = "measured" if given else ("calibrated" if measured else "estimated")
+    rows.append(Component("kv_pool", "KV pool", shown, True, pool_basis, "what remains"))
     concurrency = int(cache.pool.max_concurrency or 0)
     transient = runtime.unprofiled_transients(r, concurrency)
     context = runtime.context_term(r)
     rows += [
-        Component("late_buffers", "Late buffers", runtime.late_buffers(r), False, "estimated", workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
+        Component("late_buffers", "Late buffers", _late(r, measured), False, "calibrated" if measured and measured.graphs_above is not None else "estimated", workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),
         Component("unprofiled_transients", "Unprofiled peak", transient, False, "estimated", runtime.term("unprofiled_other").source, "decode logits, kernels' scratch, allocator growth"),
         Component("context_nccl", "Context, NCCL", context.band, False, context.kind, context.source, "taken before the engine's baseline"),
     ]  # fmt: skip
     return rows
+
+
+def _late(r: Resolved, measured: Calibrated | None) -> Band:
+    """Late buffers, with what the graphs took above their estimate where a log of this machine says it."""
+    if measured is None or measured.graphs_above is None:
+        return runtime.late_buffers(r)
+    size = runtime.late_buffer_size(r) + max(measured.graphs_above, 0)
+    return Band(size, size, size + abs(measured.graphs_above))

@@ -185,10 +185,10 @@ def _graph_cap(resolved: Resolved) -> int:
     return 1024 if newest and resolved.device.architecture in ("sm100", "sm103") else 512
 
 
-def late_buffers(resolved: Resolved) -> Band:
-    """What is allocated after the pool is sized: exact by formula, plus what the graphs take above their estimate."""
+def late_buffer_size(resolved: Resolved) -> int:
+    """Bytes that metadata builders and block tables allocate after the pool is sized: exact by formula."""
     g = resolved.checkpoint.geometry
-    size = workspaces.late_buffer_bytes(
+    return workspaces.late_buffer_bytes(
         resolved.max_num_batched_tokens,
         resolved.max_num_seqs,
         resolved.max_model_len,
@@ -198,6 +198,11 @@ def late_buffers(resolved: Resolved) -> Band:
         g.sparse,
         resolved.device.architecture in ("sm100", "sm103"),
     )
+
+
+def late_buffers(resolved: Resolved) -> Band:
+    """What is allocated after the pool is sized: the buffers, plus what the graphs take above their estimate."""
+    size = late_buffer_size(resolved)
     graphs, inside = graph_memory(resolved), cuda_graphs(resolved)
     if inside.likely == 0:
         return Band(size + graphs.low // 4, size + graphs.likely // 2, size + graphs.likely)

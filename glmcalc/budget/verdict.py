@@ -35,10 +35,7 @@ def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band
         return Verdict(
             "unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log."
         )
-    checks = [_pool_check(r, cache)]
-    if memory is not None and not given:
-        parts = {component.name: component.band for component in components}
-        checks = [*_load_checks(r, parts, memory), *checks, *_late_checks(r, parts, memory)]
+    checks = death_checks(r, components, cache, memory)
     for check in checks:
         if check.margin.high < 0:
             return Verdict("does_not_fit", check.stage, check.reason, check.advice, engine_message=check.engine_message)
@@ -53,6 +50,18 @@ def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band
     return Verdict("fits", None, _capacity(r, cache), _next_step(r), _watch(r))
 
 
+def death_checks(r: Resolved, components: list[Component], cache: KvCache, memory: Band | None) -> list[Check]:
+    """Every point at which the engine may die, in the order of a start; the pool alone where a log printed it.
+
+    The pool's margin has only a sign: -1 where the engine's planning refuses it, else 0.
+    """
+    checks = [_pool_check(r, cache)]
+    if memory is None or r.asked.available_kv_bytes is not None:
+        return checks
+    parts = {component.name: component.band for component in components}
+    return [*_load_checks(r, parts, memory), *checks, *_late_checks(r, parts, memory)]
+
+
 def _load_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Check]:
     """What must fit before there is a pool: the requested share, the weights, the profile run."""
     context = parts["context_nccl"]
@@ -65,7 +74,7 @@ def _load_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Chec
     )
     loaded = parts["weights"].plus(parts["mtp_layer"]).plus(parts.get("load_extras", Band.exact(0)))
     running = loaded.plus(parts.get("fork_overhead", Band.exact(0)))
-    for name in ("workspaces", "activation_peak", "mtp_runtime", "non_torch"):
+    for name in ("workspaces", "activation_peak", "mtp_runtime", "non_torch", "not_explained"):
         running = running.plus(parts.get(name, Band.exact(0)))
     utilization = f"{r.gpu_memory_utilization:g}"
     free_text, total_text = engine_gib(free.likely), engine_gib(memory.likely)

@@ -48,6 +48,10 @@ class Ruling:
     source: str
     meaning: str
 
+    def settled(self, value: Any) -> Ruling:
+        """The same where a log shows which of the possibilities holds."""
+        return Ruling(value, None, self.source, self.meaning)
+
 
 def parse_version(text: str) -> EngineVersion:
     """Read a version string: ``0.33.0``, ``v0.23.1rc1.dev1201+gd08eebad1``, ``0.26.0-fork``.

@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping
 
+    from glmcalc.model.calibration import Calibration
+
 
 DEFAULT_MODEL = "zai-org/GLM-5.2-FP8"
 MTP_METHODS = ("mtp", "deepseek_mtp", "glm_mtp", "glm4_moe_mtp", "glm_moe_dsa_mtp")
@@ -33,6 +35,8 @@ class Deployment:
         kept, speculative_extra: words of a pasted command, and JSON of its speculation, that no setting holds; they go
             into :meth:`command` as they are.
         heavy: flags of a pasted command that can move GiB and are not modelled.
+        calibration: what a start-up log of this machine measured; stands in for estimates where it was measured at the same
+            model, GPU and parallel sizes.
         estimate_cudagraphs: ``VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS``; None: the release's default.
 
     Raises:
@@ -70,6 +74,7 @@ class Deployment:
     kept: tuple[str, ...] = ()
     heavy: tuple[str, ...] = ()
     speculative_extra: str | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
@@ -91,6 +96,8 @@ class Deployment:
             value = getattr(self, name)
             if value is not None and (not isinstance(value, str) or not 0 < len(value) <= 4096):
                 raise InputError(name, value, "text of 1 to 4,096 characters")
+        if self.calibration is not None and type(self.calibration).__name__ != "Calibration":
+            raise InputError("calibration", self.calibration, "a file written by glmcalc calibrate --out")
         _check_length(self.max_model_len)
         _check_utilization(self.gpu_memory_utilization)
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from glmcalc.facts.engines import EngineVersion, check_engine, parse_version, rule
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
+from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.hardware import Device, Memory, device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
 from glmcalc.model.deployment import AUTO_LENGTHS, Deployment
 from glmcalc.model.records import device_refusals, parallel_refusals, resolve_record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glmcalc.model.calibration import Calibration
 
 DEFAULTS_SOURCE = "https://github.com/vllm-project/vllm (0.33.0: engine/arg_utils.py, config/cache.py)"
 
@@ -81,11 +87,36 @@ def resolve(asked: Deployment) -> Resolved:
         uncertain.append(warnings[-1])
     _device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
     _length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
-    return Resolved(
+    return _with_calibration(Resolved(
         asked, version, checkpoint, chip, _memory(asked, chip), gpus, tp, pp, dp, dcp, asked.enable_expert_parallel, length,
         auto_fit, seqs, tokens, utilization, record, block_size, mtp, depth, tuple(refusals), tuple(warnings),
         tuple(uncertain), _filled(asked),
-    )  # fmt: skip
+    ))  # fmt: skip
+
+
+@lru_cache(maxsize=16)
+def measured_at(calibration: Calibration) -> Resolved:
+    """The deployment whose log a calibration was made from, with the engine's defaults."""
+    return resolve(calibration.measured_at)
+
+
+def mismatch(calibration: Calibration, r: Resolved) -> str | None:
+    """Why a calibration says nothing of a deployment, as a phrase; None where it holds."""
+    at = measured_at(calibration)
+    for name, was, now in (
+        ("model", at.checkpoint.name, r.checkpoint.name), ("gpu", at.device.id, r.device.id), ("tensor_parallel_size", at.tp, r.tp),
+        ("pipeline_parallel_size", at.pp, r.pp), ("data_parallel_size", at.dp, r.dp), ("enable_expert_parallel", at.ep, r.ep),
+    ):  # fmt: skip
+        if was != now:
+            return f"it was measured with {name} {was}, not {now}"
+    return None
+
+
+def _with_calibration(r: Resolved) -> Resolved:
+    reason = mismatch(r.asked.calibration, r) if r.asked.calibration is not None else None
+    if reason is None:
+        return r
+    return replace(r, warnings=(*r.warnings, f"The calibration is left out: {reason}."))
 
 
 def _device(asked: Deployment) -> Device:
