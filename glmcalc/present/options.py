@@ -263,6 +263,28 @@ def read_input(path: str, limit: int = 4_000_000) -> str:
     return text
 
 
+def with_source(path: str, answer: Any) -> Any:
+    """``answer`` of a log: a file, standard input, or the text itself where it is no file's name.
+
+    Raises:
+        InputError: a file that cannot be read.
+    """
+    import sys
+
+    if path == "-":
+        return answer(sys.stdin.buffer if hasattr(sys.stdin, "buffer") else sys.stdin.read())
+    if "\n" in path or (" " in path.strip() and len(path) > 20):
+        return answer(path)
+    try:
+        with open(path, "rb", buffering=0) as file:
+            return answer(file)
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError("file", path, "a readable log, or -", f"file: cannot read {path} ({reason}).") from error
+
+
 def json_option(parser: argparse.ArgumentParser) -> None:
     """The option that scripts use."""
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output, nothing else")

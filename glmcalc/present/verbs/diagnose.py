@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
-from glmcalc.facts.errors import InputError
 from glmcalc.present import options
 
 TYPE_CHECKING = False
@@ -38,7 +35,7 @@ def run_diagnose(args: argparse.Namespace) -> int:
         device(args.gpu)
     if args.command is not None:
         _check_command(args.command)
-    data = _with_source(args.file, lambda source: diagnose(source, args.command, stated)).to_dict()
+    data = options.with_source(args.file, lambda source: diagnose(source, args.command, stated)).to_dict()
     if args.json:
         options.print_json(data)
     else:
@@ -52,19 +49,3 @@ def _check_command(text: str) -> None:
     from glmcalc.commands import read_command
 
     read_command(text)
-
-
-def _with_source(path: str, answer: Any) -> Any:
-    """``answer`` of a file, of standard input, or of the text itself where it is no file's name."""
-    if path == "-":
-        return answer(sys.stdin.buffer if hasattr(sys.stdin, "buffer") else sys.stdin.read())
-    if "\n" in path or (" " in path.strip() and len(path) > 20):
-        return answer(path)
-    try:
-        with open(path, "rb", buffering=0) as file:
-            return answer(file)
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError("file", path, "a readable log, or -", f"file: cannot read {path} ({reason}).") from error
