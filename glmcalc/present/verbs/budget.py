@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.present import options
+from glmcalc.present import inputs, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def run_parse(args: argparse.Namespace) -> int:
     """0: read; 1: the model stays open."""
     from glmcalc.commands import read_command
 
-    text = args.file if " " in args.file.strip() else options.read_input(args.file)
+    text = args.file if " " in args.file.strip() else inputs.read_input(args.file)
     parsed = read_command(text)
     data = parsed.to_dict()
     if args.json:

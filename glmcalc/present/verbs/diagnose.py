@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.present import options
+from glmcalc.present import inputs, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def run_diagnose(args: argparse.Namespace) -> int:
         device(args.gpu)
     if args.command is not None:
         _check_command(args.command)
-    data = options.with_source(args.file, lambda source: diagnose(source, args.command, stated)).to_dict()
+    data = inputs.with_source(args.file, lambda source: diagnose(source, args.command, stated)).to_dict()
     if args.json:
         options.print_json(data)
     else:
