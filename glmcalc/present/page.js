@@ -1,14 +1,5 @@
 // The page's side of the calculator: sends what the user sets, shows what the kernel answers. No arithmetic.
-function theme(root, standalone) {
-  const body = document.body;
-  const forced = standalone ? new URLSearchParams(location.search).get("theme") : null;
-  const jupyter = standalone ? null : body.dataset.jpThemeLight;
-  root.classList.toggle("dark", forced === "dark" || jupyter === "false");
-  root.classList.toggle("light", forced === "light" || jupyter === "true");
-  const paper = getComputedStyle(root).getPropertyValue("--bg");
-  if (standalone) document.documentElement.style.background = body.style.background = paper;
-}
-
+// `widget.js` stands before it.
 function setSlider(slider, text) {
   const stops = slider.dataset.stops.split(" ").map(Number);
   const value = Number(String(text).replace(/,/g, ""));
@@ -36,50 +27,6 @@ function setField(field, text, typing) {
   if (field.value !== text) field.value = text;
 }
 
-// Make `old` read like `fresh` by touching only what differs: less to lay out, and the focus stays where it is.
-function morph(old, fresh) {
-  let at = old.firstChild;
-  for (let next = fresh.firstChild, after; next; next = after) {
-    after = next.nextSibling;
-    if (!at) {
-      old.append(next);
-    } else if (at.nodeName !== next.nodeName || at.nodeType !== next.nodeType) {
-      const gone = at;
-      at = at.nextSibling;
-      gone.replaceWith(next);
-    } else {
-      if (at.nodeType === Node.TEXT_NODE) {
-        if (at.data !== next.data) at.data = next.data;
-      } else if (!at.isEqualNode(next)) {
-        for (const { name, value } of [...next.attributes]) {
-          if (at.getAttribute(name) !== value) at.setAttribute(name, value);
-        }
-        for (const { name } of [...at.attributes]) {
-          if (!next.hasAttribute(name)) at.removeAttribute(name);
-        }
-        morph(at, next);
-      }
-      at = at.nextSibling;
-    }
-  }
-  while (at) {
-    const gone = at;
-    at = at.nextSibling;
-    gone.remove();
-  }
-}
-
-function copyText(text) {
-  if (navigator.clipboard && window.isSecureContext) return navigator.clipboard.writeText(text);
-  const area = document.createElement("textarea");
-  area.value = text;
-  document.body.append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
-  return Promise.resolve();
-}
-
 function pretty(text) {
   return /^\d{4,}$/.test(text) ? Number(text).toLocaleString("en-US") : text;
 }
@@ -93,7 +40,6 @@ function render({ model, el }) {
   // A page that Voila serves alone has no others beside it.
   if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
   el.append(root);
-  requestAnimationFrame(() => theme(root, standalone)); // after the view is in the page
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const all = (selector) => [...root.querySelectorAll(selector)];
   const last = {};
@@ -263,32 +209,18 @@ function render({ model, el }) {
     const button = event.target.closest("button");
     if (!button) return;
     if (button.dataset.preset) send({ kind: "preset", key: button.dataset.preset });
-    if ("copy" in button.dataset) {
-      copyText(button.parentElement.querySelector("pre").textContent).then(() => {
-        button.textContent = "Copied";
-        root.querySelector("[data-said]").textContent = "Copied";
-        setTimeout(() => {
-          button.textContent = "Copy";
-          root.querySelector("[data-said]").textContent = "";
-        }, 1600);
-      });
-    }
   });
 
   model.on("msg:custom", hear);
-  const watch = new MutationObserver(() => theme(root, standalone));
-  watch.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  const dark = matchMedia("(prefers-color-scheme: dark)");
-  const again = () => theme(root, standalone);
-  dark.addEventListener("change", again);
+  copyButtons(root);
+  const unfollow = followTheme(root, standalone);
   show(model.get("view"));
   showLater(model.get("later"));
   root.querySelector("[data-paste]").value = model.get("view").pasted;
   return () => {
     model.off("msg:custom", hear);
     resized.disconnect();
-    watch.disconnect();
-    dark.removeEventListener("change", again);
+    unfollow();
   };
 }
 

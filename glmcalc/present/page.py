@@ -31,7 +31,7 @@ class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
     Answers come in two messages: what must follow a slider at once, then the curve and the search for a mend.
     """
 
-    _esm = _asset("page.js")
+    _esm = _asset("widget.js") + _asset("page.js")
     _css = _asset("style.css") + _asset("page.css")
     frame = traitlets.Unicode().tag(sync=True)
     view = traitlets.Dict().tag(sync=True)
