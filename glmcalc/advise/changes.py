@@ -6,14 +6,23 @@ from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
-from glmcalc.model.deployment import Deployment
 from glmcalc.solve.nearest import COSTS, nearest_fit
+from glmcalc.solve.steps import applied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable
+    from typing import Any, Callable, Iterable
 
     from glmcalc.advise.case import Case
+
+    Enough = Callable[[Any, Plan | None], bool]
+
+
+# Settings that one flag says whole; a speculation or another number of GPUs takes more than that.
+_WHOLE_FLAGS = (
+    "kv_cache_dtype", "decode_context_parallel_size", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
+    "max_model_len", "block_size", "max_cudagraph_capture_size",
+)  # fmt: skip
 
 
 @record
@@ -55,34 +64,40 @@ def flag(name: str) -> str:
     return "--" + name.replace("_", "-")
 
 
-def set_flag(case: Case, name: str, values: Iterable[Any], why: str, cost: str | None = None) -> Change | None:
-    """The first of ``values`` with which the budget says "fits"; without a budget the first one.
+def set_flag(
+    case: Case, name: str, values: Iterable[Any], why: str, cost: str | None = None, enough: Enough | None = None
+) -> Change | None:
+    """The first of ``values`` with which the budget says "fits" and the log's own figures agree.
+
+    Without a budget it is the first value.
 
     Args:
         name: a setting of :class:`Deployment`.
         values: candidates, the least change first.
         why: a phrase with what it does; ``{to}`` is the value.
+        enough: whether the log's figures agree, given the value and its budget (None without one).
 
     Returns:
-        None when no candidate fits. Where the budget can never say more than marginal (a fork, an unmodelled flag) the
-        first candidate is taken, and ``risk`` says so.
+        None when no candidate starts. Where the best that the budget says is "marginal", the first such candidate with its
+        ``risk``: an alternative, or the change itself where the budget can never say more (a fork, an unmodelled flag).
     """
-    first = None
+    risky = None
     for value in values:
         made = _flag_change(case, name, value, why, cost)
-        if made is None:
+        if made is None or (enough is not None and not enough(value, made.plan)):
             continue
         if made.plan is None or made.plan.verdict.status == "fits":
             return made
-        first = first or made
-    if (
-        first is not None
-        and first.plan is not None
-        and first.plan.resolved.uncertain
-        and first.plan.verdict.status == "marginal"
-    ):
-        return first
-    return None
+        if risky is None and made.plan.verdict.status == "marginal":
+            risky = made
+    return risky
+
+
+def is_sure(change: Change) -> bool:
+    """Whether a change may stand first: the budget confirms it, or can say no more than marginal of this deployment."""
+    if change.kind == "version":
+        return False
+    return change.risk is None or bool(change.plan and change.plan.resolved.uncertain)
 
 
 def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) -> Change | None:
@@ -96,12 +111,12 @@ def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) 
             changed = asked.changed(**{name: value})
             command = changed.command()
             if case.plan is not None:
-                made = plan(changed)
+                made = plan(applied(asked, {name: value}, case.plan.resolved.device))
                 if made.verdict.status != "fits":
                     risk = f"the budget calls it {made.verdict.status.replace('_', ' ')}: {made.verdict.reason}"
         except InputError:
             return None
-    text = f"{flag(name)} {value}: {why.format(to=value)}"
+    text = f"{flag(name)} {'off' if value is None else value}: {why.format(to=value)}"
     return Change("flag", flag(name), before, value, text, cost or COSTS.get(name), command, made, risk)
 
 
@@ -117,16 +132,12 @@ def several(case: Case, why: str) -> Change | None:
     found = nearest_fit(case.plan)
     if found is None:
         return None
-    if len(found.change) == 1 and found.change[0]["flag"].startswith("--"):
-        row = found.change[0]
-        text = f"{found.described}: {why}"
-        return Change("flag", row["flag"], row["from"], row["to"], text, found.cost, _own(found.deployment), found.plan)
     text = f"{found.described}: {why}"
-    return Change("action", None, None, None, text, found.cost, _own(found.deployment), found.plan)
-
-
-def _own(deployment: Deployment) -> str:
-    return deployment.command()
+    row = found.change[0] if len(found.change) == 1 else None
+    if row is not None and str(row["flag"]).startswith("--") and row["name"] in _WHOLE_FLAGS:
+        command = found.deployment.command()
+        return Change("flag", row["flag"], row["from"], row["to"], text, found.cost, command, found.plan)
+    return Change("action", None, None, None, text, found.cost, found.deployment.command(), found.plan)
 
 
 def action(text: str, command: str | None = None, cost: str | None = None) -> Change:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from glmcalc.advise.account import cause_of, masked, masked_all, quote, ticket, what_was_read
 from glmcalc.advise.case import Case, masked_words, open_case
-from glmcalc.advise.changes import Change, action
+from glmcalc.advise.changes import Change, action, is_sure, several
 from glmcalc.advise.classes import QUIET, death_class
+from glmcalc.advise.flag_changes import shortening_is_cheap
 from glmcalc.advise.remedies import remedy
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
@@ -153,13 +154,14 @@ def _words(status: str) -> str:
     return {"fits": "fits", "marginal": "is marginal", "does_not_fit": "does not fit"}.get(status, status)
 
 
+_MOST_ALTERNATIVES = 4
 # What helps against a class where no signature names changes (a command without a log).
 _BY_CLASS = {
     "weights_load": ("weights",),
     "startup_free_memory": ("lower_to_free",),
     "profile_run_activation": ("batched_tokens", "sequences", "weights"),
     "startup_no_kv_blocks": ("more_pool", "weights"),
-    "startup_kv_too_small": ("kv_length", "keep_length", "kv_record", "context_parallel"),
+    "startup_kv_too_small": ("kv_record", "context_parallel", "keep_length", "kv_length", "raise_utilization"),
     "cuda_graph_capture": ("lower_utilization", "capture_size"),
     "runtime_workspace": ("batched_tokens", "lower_utilization"),
     "runtime_activation": ("lower_utilization", "batched_tokens"),
@@ -168,16 +170,22 @@ _BY_CLASS = {
 
 
 def _changes(case: Case) -> tuple[Change | None, tuple[Change, ...]]:
-    """The first remedy that the budget confirms, then the others in order."""
+    """The first remedy that the budget confirms, then the others in order; where no flag is enough, the nearest command."""
+    if case.death.death in QUIET:
+        return None, ()
+    found = [change for name in _remedies(case) if (change := remedy(name, case)) is not None]
+    best = next((change for change in found if is_sure(change)), None)
+    if best is None:
+        best = several(case, "no single flag is enough") or action(
+            "No single flag mends this within the budget: see the ladder, glmcalc downgrade."
+        )
+    others = {(change.kind, change.name, change.text): change for change in found if change is not best}
+    return best, tuple(others.values())[:_MOST_ALTERNATIVES]
+
+
+def _remedies(case: Case) -> tuple[str, ...]:
+    """Names of changes, the best first. The length is given up first only where hardly anything is lost by it."""
     names = case.death.signature.remedies if case.death.signature else _BY_CLASS.get(case.death.death, ())
-    found = [change for name in names if (change := remedy(name, case)) is not None]
-    if not found:
-        if case.death.death in QUIET:
-            return None, ()
-        return action("No single flag mends this within the budget: see the ladder, glmcalc downgrade."), ()
-    best = next((change for change in found if _sure(change)), found[0])
-    return best, tuple(change for change in found if change is not best)
-
-
-def _sure(change: Change) -> bool:
-    return change.kind != "version" and change.risk is None
+    if "kv_length" in names and shortening_is_cheap(case):
+        return ("kv_length", *(name for name in names if name != "kv_length"))
+    return tuple(names)

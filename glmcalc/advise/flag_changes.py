@@ -10,6 +10,7 @@ from glmcalc.facts.quantity import GIB, gib
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glmcalc.advise.case import Case
+    from glmcalc.budget.result import Plan
 
 
 _SPARE = GIB  # left free beyond what was short
@@ -31,13 +32,30 @@ def _total(case: Case) -> float | None:
     return float(case.plan.memory.likely) if case.plan and case.plan.memory else None
 
 
+def short_bytes(case: Case) -> int:
+    """What was asked for beyond what was free, in bytes; 0 where the log does not say, or where it was not that."""
+    tried, free = case.value("tried_bytes"), case.value("free_bytes")
+    return max(int(tried - free), 0) if tried is not None and free is not None else 0
+
+
+def given_back(case: Case, after: Plan | None) -> int | None:
+    """Bytes of one GPU that a change leaves outside the pool, by the budget; None without one.
+
+    A lower utilization line gives back what it moves by. Fewer tokens or rows give back what late buffers and peaks that no
+    profile covers shrink by; what they free inside the line goes to the pool and helps nobody here.
+    """
+    before = case.plan
+    if before is None or after is None or before.utilization_bytes is None or after.utilization_bytes is None:
+        return None
+    parts = ("late_buffers", "unprofiled_transients")
+    shrunk = sum(before.component(name).band.likely - after.component(name).band.likely for name in parts)
+    return before.utilization_bytes - after.utilization_bytes + shrunk
+
+
 def lower_utilization(case: Case) -> Change | None:
     """Utilization down by what was short and a GiB to spare, at least by 0.02."""
-    now, total = _utilization(case), _total(case)
-    tried, free = case.value("tried_bytes"), case.value("free_bytes")
-    step = 0.02
-    if total and tried is not None and free is not None and tried > free:
-        step = max(step, (tried - free + _SPARE) / total)
+    now, total, short = _utilization(case), _total(case), short_bytes(case)
+    step = max(0.02, (short + _SPARE) / total if total and short else 0.0)
     first = math.floor(100 * (now - step) + 1e-6)
     if first < 40:
         return None
@@ -47,7 +65,14 @@ def lower_utilization(case: Case) -> Change | None:
         if total
         else "memory goes from the pool to what ran out"
     )
-    return set_flag(case, "gpu_memory_utilization", values, gains, "a smaller pool")
+    if short:
+        gains += f", which was short by {gib(short)} GiB"
+
+    def enough(value: float, after: Plan | None) -> bool:
+        back = given_back(case, after)
+        return back is None or back >= short
+
+    return set_flag(case, "gpu_memory_utilization", values, gains, "a smaller pool", enough)
 
 
 def raise_utilization(case: Case) -> Change | None:
@@ -62,7 +87,20 @@ def raise_utilization(case: Case) -> Change | None:
         values,
         "the pool grows; what lies outside still fits",
         "less slack for run-time peaks",
+        lambda value, after: printed_pool_holds(case, after, value - now),
     )
+
+
+def printed_pool_holds(case: Case, after: Plan | None, raised: float = 0.0) -> bool:
+    """Whether the pool that the log printed, with ``raised`` of the GPU's memory added, holds one request of the new plan.
+
+    True where the log printed no pool, or there is no plan to ask.
+    """
+    printed, total = case.value("available_kv_bytes"), _total(case)
+    if after is None or printed is None:
+        return True
+    pool = printed + raised * total if total else printed
+    return after.kv.needed_bytes + after.kv.bytes_per_block <= pool
 
 
 def lower_to_free(case: Case) -> Change | None:
@@ -103,23 +141,44 @@ def free_memory(case: Case) -> Change | None:
 
 
 def batched_tokens(case: Case) -> Change | None:
-    """A smaller prefill chunk: half or less, and where the log says what was asked for, one that would have been granted."""
+    """A smaller prefill chunk, half or less.
+
+    Where the log says what was asked for and what was free: one whose share of the request would have been granted with half
+    a GiB to spare. For a kernel whose scratch grows with the chunk that is in proportion; for others it is what the budget
+    says is given back.
+    """
     asked = case.deployment
     now = case.plan.resolved.max_num_batched_tokens if case.plan else (asked.max_num_batched_tokens if asked else None)
-    tried, free = case.value("tried_bytes"), case.value("free_bytes")
     seqs = case.plan.resolved.max_num_seqs if case.plan else ((asked.max_num_seqs if asked else None) or 1)
     values = [value for value in (16384, 8192, 4096, 2048) if (now is None or value <= now / 2) and value >= seqs]
     if now is None:
         values = [value for value in values if value <= 8192]
-    if now and tried and free is not None:  # what was asked for grows with the tokens of a step
-        values = [value for value in values if tried * value / now + _SPARE / 2 < free] or values[-1:]
+    tried, free, short = case.value("tried_bytes"), case.value("free_bytes"), short_bytes(case)
+    row = case.death.signature
+    in_proportion = row is None or "batched_tokens" in row.remedies[:1] or case.death.death == "profile_run_activation"
+
+    def enough(value: int, after: Plan | None) -> bool:
+        if not (short and now and tried is not None and free is not None):
+            return True
+        if in_proportion:
+            return bool(tried * value / now + _SPARE / 2 <= free)
+        back = given_back(case, after)
+        return back is not None and back >= short
+
     return set_flag(
         case,
         "max_num_batched_tokens",
         values,
-        "the step's scratch shrinks in proportion",
+        f"the step's scratch shrinks in proportion{_granted(tried, free) if short and in_proportion else ''}",
         "long prompts prefill in more chunks",
+        enough,
     )
+
+
+def _granted(tried: float | int | None, free: float | int | None) -> str:
+    if tried is None or free is None:
+        return ""
+    return f"; {gib(tried)} GiB was asked for, {gib(free)} was free"
 
 
 def sequences(case: Case) -> Change | None:
@@ -168,7 +227,16 @@ def kv_length(case: Case) -> Change | None:
         "max_model_len",
         [value for value in values if value > 0],
         f"one request of that length fits in the pool at the pessimistic end{printed}",
+        None,
+        lambda value, after: printed_pool_holds(case, after),
     )
+
+
+def shortening_is_cheap(case: Case) -> bool:
+    """Whether the length that fits is within a twentieth of the one that was asked for."""
+    fits = case.value("estimated_max_model_len") or (case.plan.kv.low.estimated_max_model_len if case.plan else None)
+    asked = case.plan.resolved.max_model_len if case.plan else case.value("max_model_len")
+    return bool(fits and asked and fits >= 0.95 * asked)
 
 
 def keep_length(case: Case) -> Change | None:
@@ -187,6 +255,8 @@ def kv_record(case: Case) -> Change | None:
         "kv_cache_dtype",
         [dtype],
         "656 B a token and layer in place of 1,152: the pool holds 1.7 times the tokens",
+        None,
+        lambda value, after: printed_pool_holds(case, after),
     )
 
 
@@ -197,7 +267,12 @@ def context_parallel(case: Case) -> Change | None:
     r = case.plan.resolved
     sizes = [size for size in (2, 4, 8) if size > r.dcp and r.tp % size == 0]
     return set_flag(
-        case, "decode_context_parallel_size", sizes, "each rank holds a share of every request; the length stays"
+        case,
+        "decode_context_parallel_size",
+        sizes,
+        "each rank holds a share of every request; the length stays",
+        None,
+        lambda value, after: printed_pool_holds(case, after),
     )
 
 

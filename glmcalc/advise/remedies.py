@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glmcalc.advise import flag_changes as flags
+from glmcalc.advise import other_engines
 from glmcalc.advise.changes import Change, action, set_flag, variable, version
 
 TYPE_CHECKING = False
@@ -30,10 +31,8 @@ _ACTIONS = {
     "host_ram": "Raise the container's memory limit (RAM, not VRAM), or take less pinned memory for offload.",
     "host_shm": "Give more shared memory: docker run --shm-size 32g, or an emptyDir with medium: Memory at /dev/shm.",
     "expandable": "Where much is `reserved by PyTorch but unallocated`: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
-    "sglang_fraction_up": "Raise --mem-fraction-static by 0.02 to 0.05: the static share must hold weights and pool.",
     "llama_context": "Lower -c (context over all slots), or store the cache as -ctk q8_0 -ctv q8_0.",
     "llama_context_up": "Raise -c, or lower -np: slots times context must fit in the cache.",
-    "llama_ubatch": "Lower -ub (physical batch), to 256 or 128: the compute buffer shrinks with it.",
     "llama_layers": "Lower -ngl, or keep experts on the CPU (--n-cpu-moe), or take a smaller quantization.",
     "no_dcp": "Set --decode-context-parallel-size 1, or choose an attention backend that returns the softmax LSE.",
 }
@@ -41,25 +40,21 @@ _ACTIONS = {
 
 def _lower(case: Case) -> Change | None:
     if case.facts.engine == "sglang":
-        return Change("flag", "--mem-fraction-static", case.facts.arguments.get("mem_fraction_static"), None,
-                      "Lower --mem-fraction-static by 0.02 to 0.05, then --chunked-prefill-size: what ran out lies outside the static share.",
-                      "a smaller pool")  # fmt: skip
+        return other_engines.lower_fraction(case)
     if case.facts.engine == "llama.cpp":
-        return action(_ACTIONS["llama_ubatch"])
+        return other_engines.smaller_ubatch(case)
     return flags.lower_utilization(case)
 
 
 def _tokens(case: Case) -> Change | None:
     if case.facts.engine == "sglang":
-        return Change(
-            "flag",
-            "--chunked-prefill-size",
-            case.facts.arguments.get("chunked_prefill_size"),
-            None,
-            "Lower --chunked-prefill-size by half: the step's scratch shrinks with it.",
-            "long prompts prefill in more chunks",
-        )
+        return other_engines.smaller_chunk(case)
     return None if case.facts.engine == "llama.cpp" else flags.batched_tokens(case)
+
+
+def _of_vllm(make: Callable[[Case], Change | None]) -> Callable[[Case], Change | None]:
+    """None for a log of another engine, which has no such flag."""
+    return lambda case: make(case) if case.facts.engine in (None, "vllm") else None
 
 
 def _upgrade(case: Case) -> Change | None:
@@ -94,24 +89,26 @@ def _spoken(name: str) -> Callable[[Case], Change | None]:
 REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     **{name: _spoken(name) for name in _ACTIONS},
     "no_dcp": _no_dcp,
+    "sglang_fraction_up": other_engines.raise_fraction,
+    "llama_ubatch": other_engines.smaller_ubatch,
     "free_memory": flags.free_memory,
-    "lower_to_free": flags.lower_to_free,
+    "lower_to_free": _of_vllm(flags.lower_to_free),
     "lower_utilization": _lower,
-    "raise_utilization": flags.raise_utilization,
+    "raise_utilization": _of_vllm(flags.raise_utilization),
     "batched_tokens": _tokens,
-    "sequences": flags.sequences,
-    "sequences_to_pool": flags.sequences_to_pool,
-    "kv_length": flags.kv_length,
+    "sequences": _of_vllm(flags.sequences),
+    "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else flags.sequences_to_pool(case),
+    "kv_length": _of_vllm(flags.kv_length),
     "keep_length": flags.keep_length,
     "kv_record": flags.kv_record,
     "context_parallel": flags.context_parallel,
-    "weights": flags.weights,
-    "more_pool": flags.more_pool,
-    "capture_size": flags.capture_size,
+    "weights": _of_vllm(flags.weights),
+    "more_pool": _of_vllm(flags.more_pool),
+    "capture_size": _of_vllm(flags.capture_size),
     "odd_length": flags.odd_length,
     "upgrade": _upgrade,
     "upgrade_53755": lambda case: version("A release that carries PR 53755: the scratch is no longer allocated whole.", None, case),
     "bf16_kv": _bf16_kv,
-    "flashinfer_workspace": lambda case: variable(case, "VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE", str(800 << 20), "twice the fixed workspace of 394 MiB, taken off the slack", 394 << 20),
-    "indexer_logits": lambda case: variable(case, "VLLM_SPARSE_INDEXER_MAX_LOGITS_MB", "256", "prefill logits in half-size chunks", 512, "decode logits are not chunked: they grow with rows x max_model_len"),
+    "flashinfer_workspace": _of_vllm(lambda case: variable(case, "VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE", str(800 << 20), "twice the fixed workspace of 394 MiB, taken off the slack", 394 << 20)),
+    "indexer_logits": _of_vllm(lambda case: variable(case, "VLLM_SPARSE_INDEXER_MAX_LOGITS_MB", "256", "prefill logits in half-size chunks", 512, "decode logits are not chunked: they grow with rows x max_model_len")),
 }  # fmt: skip

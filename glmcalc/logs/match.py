@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from glmcalc.facts.frozen import record
+from glmcalc.logs.remarks import is_advice, is_of_a_request, is_quiet, is_secondary, proves_death
 from glmcalc.logs.signatures import Signature, signatures
 
 TYPE_CHECKING = False
@@ -40,18 +41,10 @@ _SUSPECT = re.compile(
     r"|ambiguous|truncated|kv cache|blocks: 0|sparse_decode|logits|too small|not enough|memcpy|sigbus|/dev/shm|exit|xid|twice|minimum|free|transient"
     r"|gpu_prefill|invisible|client error|undefined symbol|cannot|unable|address already"
 )
-_SECONDARY = re.compile(
-    r"EngineDeadError|EngineCore (?:encountered|died|failed)|Engine core initialization failed|Engine process failed|WorkerProc (?:initialization|hit an exception)"
-    r"|Worker failed with error|EngineCore_?\w* failed to start|Failed core proc|cancelled|Scheduler hit an exception|SIGQUIT received|Rank \d+ scheduler is dead|background loop has errored"
-    r"|Worker proc \S+ died|leaked (?:shared_memory|semaphore)"
-)
 _ERROR = re.compile(
     r"^\s*(?:E\s+)?(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::|\(|$)|terminate called|Fatal Python error|Segmentation fault|SIGSEGV|SIGABRT|GGML_ASSERT|core dumped"
 )
-_OF_A_REQUEST = re.compile(
-    r"(?i)HTTPException|VLLMValidationError|BadRequestError|ClientDisconnect|RequestValidationError|CancelledError|KeyboardInterrupt|SystemExit|BrokenPipe|ConnectionReset|jinja2|Invalid (?:json|request)"
-)
-_WARNED = re.compile(r"\b\w*Warning\b:?|warnings\.warn|\[W\d{3,4}[ \d]")
+_HALF_LOADED = re.compile(r"\b\d{1,2}% Completed|:\s+\d{1,2}%\|")
 _TRACE = "Traceback (most recent call last)"
 _GPU_PROGRAM = re.compile(r"(?i)\bcuda|torch|\bhip\b|nccl|nvidia|rocm|transformers|triton|flashinfer|ggml")
 _RIVALRY = 300  # lines within which the more specific signature wins over the earlier
@@ -66,23 +59,25 @@ _MEMORY_CLASSES = frozenset(
 def find_death(facts: LogFacts) -> Death:
     """The class of a run: the first meaningful failure, or ``healthy``, or ``unknown``."""
     suspects = [index for index, line in enumerate(facts.lines) if _SUSPECT.search(line.text)]
-    secondary = tuple(facts.lines[index] for index in suspects if _SECONDARY.search(facts.lines[index].text))[:20]
-    found = [match for match in _matches(facts, suspects) if not _survived(facts, match, bool(secondary))]
+    secondary = tuple(facts.lines[index] for index in suspects if is_secondary(facts.lines[index].text))[:20]
+    proofs = tuple(line for line in secondary if proves_death(line.text))
+    found = [match for match in _matches(facts, suspects) if not _survived(facts, match, proofs)]
     fatal = [match for match in found if match[1].fatal]
     if fatal:
         first = min(facts.lines[index].number for index, _, _ in fatal)
-        near = [match for match in fatal if facts.lines[match[0]].number <= first + _RIVALRY]
-        index, row, _ = min(near, key=lambda match: (match[2], match[0]))
-        return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
-    generic = _generic(facts, suspects, bool(secondary))
+        return _death(facts, [match for match in fatal if facts.lines[match[0]].number <= first + _RIVALRY], secondary)
+    generic = _generic(facts, suspects, bool(proofs))
     if generic is not None:
         return Death("not_oom_other", "medium", None, (generic,), secondary)
-    if secondary and not _serving_after(facts, secondary[-1].number, 1):
-        return Death("unknown", "low", None, secondary[:3], secondary)
-    if found:
-        index, row, _ = min(found, key=lambda match: (match[2], match[0]))
-        return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
-    return _alive(facts, secondary)
+    if proofs and not _serving_after(facts, proofs[-1].number, 1):
+        return Death("unknown", "low", None, proofs[:3], secondary)
+    return _death(facts, found, secondary) if found else _alive(facts, secondary)
+
+
+def _death(facts: LogFacts, found: list[tuple[int, Signature, int]], secondary: tuple[LogLine, ...]) -> Death:
+    """The most specific signature of those found, at its first line."""
+    index, row, _ = min(found, key=lambda match: (match[2], match[0]))
+    return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
 
 
 def _alive(facts: LogFacts, secondary: tuple[LogLine, ...]) -> Death:
@@ -109,15 +104,16 @@ def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signat
     counts: dict[str, int] = {}
     for index in suspects:
         line = facts.lines[index]
-        quiet = line.level in ("INFO", "WARNING", "DEBUG") or bool(_WARNED.search(line.text))
+        quiet, advice = is_quiet(line), is_advice(line.text)
+        phase = _phase(facts, index)
         for place, row in rows:
             if (quiet and not row.any_level) or counts.get(row.id, 0) >= 40:
                 continue
-            if not row.line.search(line.text):
+            if not row.line.search(line.text) or (advice and row.fatal and not _ERROR.search(line.text)):
                 continue
             if row.death == "not_oom_other" and row.engine == "any" and not gpu:
                 continue  # another program's trouble
-            if row.phases and (facts.phase_at(line.number) or "") not in row.phases:
+            if row.phases and phase not in row.phases:
                 continue
             context = _context(facts, index, structured)
             if all(near.search(context) for near in row.near) and not any(no.search(context) for no in row.not_near):
@@ -170,13 +166,30 @@ def _at_boundary(facts: LogFacts) -> bool:
     return isinstance(length, int) and length % 64 == 0 and bool(stated.get("speculative_config"))
 
 
-def _survived(facts: LogFacts, match: tuple[int, Signature, int], died: bool) -> bool:
-    """Whether the server went on serving long after the line."""
+def _phase(facts: LogFacts, index: int) -> str:
+    """What the engine was doing at a line; ``""`` where no line says so.
+
+    A progress bar is printed late: where a bar of loading that is not full comes first after the line, it was loading.
+    """
+    number = facts.lines[index].number
+    phase = facts.phase_at(number)
+    if phase is None and facts.phases:
+        at, following = facts.phases[0]
+        shown = next((line.text for line in facts.lines[index : index + 40] if line.number == at), "")
+        if following == "loading" and _HALF_LOADED.search(shown):
+            return "loading"
+    return phase or ""
+
+
+def _survived(facts: LogFacts, match: tuple[int, Signature, int], proofs: tuple[LogLine, ...]) -> bool:
+    """Whether the server came up in spite of the line, or went on serving long after it."""
     index, row, _ = match
-    if not row.fatal:
+    number = facts.lines[index].number
+    if not row.fatal or any(line.number >= number - _RIVALRY // 6 for line in proofs):
         return False
-    enough = 20 if row.death in _MEMORY_CLASSES else 3
-    return not died and _serving_after(facts, facts.lines[index].number, enough)
+    if facts.phase_at(number) != "serving":
+        return _serving_after(facts, number, 1)
+    return _serving_after(facts, number, 20 if row.death in _MEMORY_CLASSES else 3)
 
 
 def _serving_after(facts: LogFacts, line: int, times: int) -> bool:
@@ -185,13 +198,11 @@ def _serving_after(facts: LogFacts, line: int, times: int) -> bool:
 
 def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | None:
     """The first error of the engine that no signature knows, if the run ended with it."""
-    if facts.engine is None:
+    if facts.engine is None and not any(line.process for line in facts.lines[:400]):
         return None
     for index in suspects:
         line = facts.lines[index]
-        if line.level in ("INFO", "WARNING", "DEBUG") or not _ERROR.search(line.text) or _WARNED.search(line.text):
-            continue
-        if _SECONDARY.search(line.text) or _OF_A_REQUEST.search(line.text):
+        if is_quiet(line) or not _ERROR.search(line.text) or is_secondary(line.text) or is_of_a_request(line.text):
             continue
         served = facts.phase_at(line.number) == "serving"
         if (served and not died) or _serving_after(facts, line.number, 1):
