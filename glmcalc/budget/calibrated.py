@@ -30,14 +30,15 @@ class Calibrated:
         terms: components inside utilization beside weights and pool.
         weights_shift: bytes on top of the closed form's weights.
         weights_printed: whether the log printed the weights.
-        half_width: the pool's band is at least this far to each side, bytes.
+        spread: how far the sum of all terms may be off, around 0, bytes. Far less than the terms' own ranges make together:
+            their sum was measured, only its share-out and what moved since is open.
         graphs_above: captured graphs above their estimate, bytes; None where it was not printed.
     """
 
     terms: tuple[Component, ...]
     weights_shift: int
     weights_printed: bool
-    half_width: int
+    spread: Band
     graphs_above: int | None
 
 
@@ -47,12 +48,14 @@ def calibrated(r: Resolved) -> Calibrated | None:
     if calibration is None or mismatch(calibration, r) is not None:
         return None
     at = measured_at(calibration)
-    printed = calibration.weights_shift_bytes is not None
+    printed = calibration.weights_printed
     before, now = (_prior(one, printed) for one in (at, r))
     if r.version.fork:
         terms = [_forks_overhead(calibration.term("fork_overhead"), before, now)]
+        moves = [_difference(before[name].band, now[name].band) for name in now]
     else:
         terms = [_moved(calibration.term(name), before[name], now[name]) for name in now]
+        moves = [_move_of(calibration.term(name), before[name], term) for name, term in zip(now, terms)]
     if r.asked.weights_bytes is not None:
         terms = [component for component in terms if component.name != "load_extras"]
     residual = calibration.term(RESIDUAL)
@@ -60,10 +63,10 @@ def calibrated(r: Resolved) -> Calibrated | None:
         terms.append(
             Component(RESIDUAL, "Not explained", residual, True, "calibrated", SOURCE, "measured, by no formula")
         )
-    shift = calibration.weights_shift_bytes or 0
+    shift = calibration.weights_shift_bytes
     if printed and runtime.workspace_in_printed_weights(r):
         shift += runtime.workspace_bytes(r) - runtime.workspace_bytes(at)
-    return Calibrated(tuple(terms), shift, printed, _half_width(r, at), calibration.graphs_above_bytes)
+    return Calibrated(tuple(terms), shift, printed, _spread(moves, _half_width(r, at)), calibration.graphs_above_bytes)
 
 
 def _prior(r: Resolved, printed: bool) -> dict[str, Component]:
@@ -92,6 +95,17 @@ def _forks_overhead(measured: Band | None, before: dict[str, Component], now: di
     note = "measured; moved by upstream's formulas" if any(move.likely for move in moves) else "as measured"
     band = _at_least_zero(sum_.low, sum_.likely, sum_.high)
     return Component("fork_overhead", "Fork's overhead", band, True, "calibrated", SOURCE, note)
+
+
+def _move_of(measured: Band | None, before: Component, now: Component) -> Band:
+    """What a term moved by since it was measured."""
+    return _difference(before.band if measured is None else measured, now.band)
+
+
+def _spread(moves: list[Band], half_width: int) -> Band:
+    """The ranges of the moves and the least half width, as independent errors around 0."""
+    around = [Band(move.low - move.likely, 0, move.high - move.likely) for move in moves]
+    return combine([*around, Band(-half_width, 0, half_width)])
 
 
 def _difference(before: Band, now: Band) -> Band:

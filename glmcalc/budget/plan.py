@@ -108,13 +108,15 @@ def _pools(
         return [Band.exact(r.asked.kv_cache_memory_bytes)] * len(stages)
     if memory is None:
         return [Band.exact(0)] * len(stages)
-    least = measured.half_width if measured else round(runtime.term("least_half_width").likely)
-    wider = 1.0 if measured or r.version.certain or r.version.fork else 1.25
+    least = round(runtime.term("least_half_width").likely)
+    wider = 1.0 if r.version.certain or r.version.fork else 1.25
     pools = []
     for stage in stages:
         parts = [component.band for component in terms] + [_weights_band(r, stage)]
         used = combine(parts, least)
         below, above = round((used.high - used.likely) * wider), round((used.likely - used.low) * wider)
+        if measured:
+            below, above = measured.spread.high, -measured.spread.low
         low, likely, high = (
             math.ceil(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high)
         )

@@ -108,6 +108,19 @@ def rule(name: str, version: EngineVersion) -> Ruling:
     return Ruling(value, other, row["source"], row["meaning"])
 
 
+def rules_that_differ(one: EngineVersion, other: EngineVersion) -> list[dict[str, Any]]:
+    """Rules whose value is another in another version: ``id``, ``meaning``, ``from``, ``to``, ``open``, ``source``."""
+    rows = []
+    for name in _rules():
+        old, new = rule(name, one), rule(name, other)
+        if (old.value, old.other) != (new.value, new.other):
+            rows.append({
+                "id": name, "meaning": new.meaning, "from": old.value, "to": new.value,
+                "open": old.other is not None or new.other is not None, "source": new.source,
+            })  # fmt: skip
+    return rows
+
+
 @lru_cache(maxsize=1)
 def _rules() -> dict[str, dict[str, Any]]:
     rows: list[dict[str, Any]] = load_json("engine_versions.json")["rules"]

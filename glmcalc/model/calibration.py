@@ -27,7 +27,8 @@ class Calibration:
     Attributes:
         measured_at: the deployment of the log; its own ``calibration`` is None.
         terms: ``(name, range)`` of each component inside utilization, bytes per GPU, at ``measured_at``.
-        weights_shift_bytes: printed weights minus those of the closed form; None where the log prints none.
+        weights_printed: whether the log printed the weights of a GPU.
+        weights_shift_bytes: weights minus those of the closed form.
         available_bytes: the pool as printed, bytes per GPU.
         graphs_above_bytes: captured CUDA graphs minus their estimate; None where the log says neither.
         indexer_caches: the rule that the printed tokens show (``every_layer`` or ``owning_layers``); None where they do not.
@@ -35,7 +36,8 @@ class Calibration:
 
     measured_at: Deployment
     terms: tuple[tuple[str, Band], ...]
-    weights_shift_bytes: int | None
+    weights_printed: bool
+    weights_shift_bytes: int
     available_bytes: int
     graphs_above_bytes: int | None
     indexer_caches: str | None
@@ -55,6 +57,7 @@ class Calibration:
             "glmcalc_calibration": FORMAT,
             "measured_at": settings,
             "terms_bytes": {name: [band.low, band.likely, band.high] for name, band in self.terms},
+            "weights_printed": self.weights_printed,
             "weights_shift_bytes": self.weights_shift_bytes,
             "available_bytes": self.available_bytes,
             "graphs_above_bytes": self.graphs_above_bytes,
@@ -86,7 +89,8 @@ def read_calibration(text: str, name: str = "the text") -> Calibration:
             tuple(
                 (str(term), Band(*(_bytes(end) for end in ends))) for term, ends in sorted(data["terms_bytes"].items())
             ),
-            _optional(data["weights_shift_bytes"]),
+            _switch(data["weights_printed"]),
+            _bytes(data["weights_shift_bytes"]),
             _bytes(data["available_bytes"]),
             _optional(data["graphs_above_bytes"]),
             _one_of(data["indexer_caches"]),
@@ -130,6 +134,12 @@ def _bytes(value: Any) -> int:
 
 def _optional(value: Any) -> int | None:
     return None if value is None else _bytes(value)
+
+
+def _switch(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"{value!r} is neither true nor false")
+    return value
 
 
 def _one_of(value: Any) -> str | None:

@@ -112,6 +112,21 @@ def mismatch(calibration: Calibration, r: Resolved) -> str | None:
     return None
 
 
+def check_calibration(asked: Deployment) -> None:
+    """Refuse a calibration of another model or GPU than the deployment that it is given for.
+
+    Raises:
+        InputError: it was measured on another model or GPU.
+    """
+    if asked.calibration is None or asked.gpu is None:
+        return
+    at = measured_at(asked.calibration)
+    checkpoint = load_checkpoint(asked.model, asked.quantization)
+    for name, was, now in (("model", at.checkpoint.name, checkpoint.name), ("gpu", at.device.id, asked.gpu)):
+        if was != now:
+            raise InputError("calibration", was, f"one of this {name} ({now})")
+
+
 def _with_calibration(r: Resolved) -> Resolved:
     reason = mismatch(r.asked.calibration, r) if r.asked.calibration is not None else None
     if reason is None:

@@ -78,7 +78,7 @@ def _run(argv: list[str]) -> int:
 
 
 # Subcommands that take the flags of ``vllm serve`` itself.
-_TAKE_FLAGS = ("budget", "weights")
+_TAKE_FLAGS = ("budget", "weights", "diff")
 _subparsers: dict[str, argparse.ArgumentParser] = {}
 
 
@@ -156,6 +156,16 @@ VERBS = {
         "diagnose", "why a server died, from its log: the class of death, the one change, the new command",
         'glmcalc diagnose "ValueError: No available memory for the cache blocks. Try increasing gpu_memory_utilization"',
         'glmcalc diagnose "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 1M" --gpu h200_sxm --json',
+    ),
+    "calibrate": Verb(
+        "calibrate", "this machine's measured terms, from a healthy start-up log",
+        'glmcalc calibrate "Available KV cache memory: 34.10 GiB" --command "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 131000" --gpu h200_sxm',
+        'glmcalc calibrate "Model loading took 91.20 GiB; Available KV cache memory: 32.50 GiB" --command "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8" --gpu h200_sxm --json',
+    ),
+    "diff": Verb(
+        "diff", "the same flags on two releases: which component moves, and whether it still fits",
+        "glmcalc diff --gpu h200_sxm --gpus 8 --max-model-len 131000 --from-version 0.23.0 --to-version 0.33.0",
+        'glmcalc diff "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8" --gpu h200_sxm --from-version 0.26.0 --to-version 0.33.0 --json',
     ),
     "models": Verb("lists", "checkpoints that are known, with their bytes", "glmcalc models", "glmcalc models --json", functions="list"),
     "hardware": Verb("lists", "devices that are known, with their memory", "glmcalc hardware", "glmcalc hardware --json", functions="list"),

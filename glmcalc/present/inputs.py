@@ -76,3 +76,22 @@ def with_source(path: str, answer: Any) -> Any:
             raise
         reason = getattr(error, "strerror", None) or str(error)
         raise InputError("file", path, "a readable log, or -", f"file: cannot read {path} ({reason}).") from error
+
+
+def write_text(field: str, path: str, text: str) -> None:
+    """Write a small file at once: a reader finds the old one or the new one, never half of it.
+
+    Raises:
+        InputError: a place that cannot be written.
+    """
+    import os
+
+    beside = f"{path}.part"
+    try:
+        with open(beside, "w", encoding="utf-8") as file:
+            file.write(text)
+        os.replace(beside, path)
+    except OSError as error:
+        raise InputError(
+            field, path, "a path that can be written", f"{field}: cannot write {path} ({error.strerror})."
+        ) from error

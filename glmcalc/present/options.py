@@ -84,6 +84,9 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
             "--weights-gib", metavar="X", help='weights of each GPU in GiB, as "Model loading took" printed them'
         )
         ours.add_argument("--gpu-memory-gib", metavar="X", help="memory of each GPU in GiB, as a log printed it")
+        ours.add_argument(
+            "--calibration", metavar="FILE", help="this machine's measured terms (glmcalc calibrate --out)"
+        )
 
 
 def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> None:
@@ -172,7 +175,12 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
         settings.update(stated)
         parsed = merge_parsed(parsed, flags)
     settings.update(own_settings(args))
-    return Deployment.from_settings(settings), parsed
+    deployment = Deployment.from_settings(settings)
+    if deployment.calibration is not None:
+        from glmcalc.model.resolved import check_calibration
+
+        check_calibration(deployment)
+    return deployment, parsed
 
 
 def number(field: str, text: str, whole: bool = False) -> float:
@@ -188,6 +196,46 @@ def number(field: str, text: str, whole: bool = False) -> float:
     if not 0 <= value < float("inf"):
         raise InputError(field, text, "a finite number, zero or above")
     return value
+
+
+def beside_a_log(parser: argparse.ArgumentParser) -> None:
+    """The options that say what a log does not."""
+    parser.add_argument("--command", metavar="TEXT", help="the launch command, where the log does not hold it")
+    parser.add_argument("--gpu", metavar="ID", help="such as h200_sxm, where the log does not say")
+    parser.add_argument("--gpus", metavar="N", help="how many")
+    parser.add_argument("--engine-version", metavar="X.Y.Z", help="release of vLLM, where the log does not say")
+
+
+def stated_beside_a_log(args: argparse.Namespace) -> dict[str, Any]:
+    """Their values as settings, each checked.
+
+    Raises:
+        InputError: an unknown GPU, a number that is none, or a command that cannot be read.
+    """
+    stated: dict[str, Any] = {"gpu": args.gpu, "engine_version": args.engine_version}
+    if args.gpus is not None:
+        stated["gpus"] = int(number("gpus", args.gpus, whole=True))
+    if args.gpu is not None:
+        from glmcalc.facts.hardware import device
+
+        device(args.gpu)
+    if args.command is not None:
+        from glmcalc.commands import read_command
+
+        read_command(args.command)
+    return stated
+
+
+def gib_bytes(name: str, text: str) -> int:
+    """GiB of an option as bytes.
+
+    Raises:
+        InputError: no number, or above 1,048,576 GiB.
+    """
+    value = number(name, text)
+    if value > 1 << 20:
+        raise InputError(name, text, "at most 1,048,576 GiB")
+    return int(value * GIB)
 
 
 _PRINTED = (
@@ -210,10 +258,11 @@ def own_settings(args: argparse.Namespace) -> dict[str, Any]:
     for name, target in _PRINTED:
         text = getattr(args, name, None)
         if text is not None:
-            value = number(name, text)
-            if value > 1 << 20:
-                raise InputError(name, text, "at most 1,048,576 GiB")
-            settings[target] = int(value * GIB)
+            settings[target] = gib_bytes(name, text)
+    if getattr(args, "calibration", None) is not None:
+        from glmcalc.model.calibration import load_calibration
+
+        settings["calibration"] = load_calibration(args.calibration)
     return settings
 
 

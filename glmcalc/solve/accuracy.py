@@ -48,11 +48,11 @@ def bytes_per_token_rows() -> list[dict[str, Any]]:
     ``rounding_pct`` is how far the two printed figures can be off by rounding: half of 0.01 GiB, and one block.
     """
     rows = []
-    for row in _ours(observations()):
+    for row in rows_of_vllm(observations()):
         seen = row["observed"].get("bytes_per_token")
         if seen is None:
             continue
-        made = _plan(row, printed=True)
+        made = plan_of(row, printed=True)
         per_rank = made.kv.bytes_per_token * made.resolved.dcp
         low = made.kv.bytes_per_token_low
         pool, tokens = row["observed"].get("available_kv_gib"), row["observed"].get("kv_tokens")
@@ -80,8 +80,8 @@ def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
     rows = []
     for row in whole_logs(printed):
         with _without(row["family"], printed):
-            made = _plan(row, printed)
-        pool, seen = made.kv.available, _printed_pool(row, made)
+            made = plan_of(row, printed)
+        pool, seen = made.kv.available, printed_pool(row, made)
         low, likely, high = (value / GIB for value in (pool.low, pool.likely, pool.high))
         rows.append({
             "id": row["id"], "family": row["family"], "fork": made.resolved.version.fork, "predicted_gib": likely,
@@ -129,12 +129,12 @@ def fit_terms(rows: Iterable[dict[str, Any]], printed: bool = True) -> dict[str,
     """
     families: dict[str, list[float]] = {}
     for row in rows:
-        made = _plan(row, printed)
+        made = plan_of(row, printed)
         if made.memory is None or not made.resolved.version.fork:
             continue
         used = made.component("weights").band.likely + made.component("mtp_layer").band.likely
         budget = (made.utilization_bytes or 0) - used
-        families.setdefault(row["family"], []).append(budget / GIB - _printed_pool(row, made))
+        families.setdefault(row["family"], []).append(budget / GIB - printed_pool(row, made))
     if not families:
         return {}
     likely = median(median(values) for values in families.values())
@@ -151,7 +151,7 @@ def _without(family: str, printed: bool) -> runtime.substituted:
     return runtime.substituted(fitted)
 
 
-def _printed_pool(row: dict[str, Any], made: Plan) -> float:
+def printed_pool(row: dict[str, Any], made: Plan) -> float:
     """GiB of the pool on one GPU: as printed, or the printed tokens times what a token takes."""
     seen = row["observed"]
     if seen.get("available_kv_gib") is not None:
@@ -163,7 +163,7 @@ def _printed_pool(row: dict[str, Any], made: Plan) -> float:
 def whole_logs(printed: bool) -> list[dict[str, Any]]:
     """Observations that :func:`pool_rows` judges: utilization and length stated, and the weights printed, or known."""
     rows = []
-    for row in _ours(observations()):
+    for row in rows_of_vllm(observations()):
         seen = row["observed"]
         figure = seen.get("available_kv_gib") is not None or seen.get("kv_tokens") is not None
         stated = row["gpu_memory_utilization"] is not None and row["max_model_len"] is not None and figure
@@ -173,7 +173,7 @@ def whole_logs(printed: bool) -> list[dict[str, Any]]:
     return rows
 
 
-def _ours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+def rows_of_vllm(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Rows of vLLM, of the three families, on a device that is known."""
     kept = []
     for row in rows:
@@ -189,7 +189,8 @@ def _ours(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return kept
 
 
-def _plan(row: dict[str, Any], printed: bool) -> Plan:
+def plan_of(row: dict[str, Any], printed: bool) -> Plan:
+    """An observation's deployment, budgeted; ``printed`` takes its weights from the log."""
     weights, total = row["observed"].get("weights_gib_per_gpu"), row.get("total_gib_printed")
     model = row["recipe"] or _GEOMETRY[row["model"]]
     version = str(row["engine_version"] or "unstated main")

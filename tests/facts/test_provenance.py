@@ -26,6 +26,8 @@ ROWS = {
     "death_classes.jsonl": lambda: load_jsonl("death_classes.jsonl"),
     "log_lines.jsonl": lambda: load_jsonl("log_lines.jsonl"),
     "oom_signatures.jsonl": lambda: load_jsonl("oom_signatures.jsonl"),
+    "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),
+    "residual_reasons.jsonl": lambda: load_jsonl("residual_reasons.jsonl"),
     "vllm_flags.json": lambda: [load_json("vllm_flags.json")],
 }
 
