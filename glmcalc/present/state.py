@@ -13,7 +13,9 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import names_of
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
+from glmcalc.model.calibration import Calibration, load_calibration, read_calibration
 from glmcalc.model.deployment import COMMAND_FLAGS, DEFAULT_MODEL, Deployment
+from glmcalc.model.resolved import check_calibration
 
 DEFAULTS = {"model": DEFAULT_MODEL, "gpu": "h200_sxm", "gpus": "8"}
 """What stands in for a parameter that a link leaves out; every other one is the engine's default."""
@@ -57,7 +59,13 @@ def pasted_in(query: str) -> str | None:
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> dict[str, str]:
-    """A notebook's parameters as texts; None and what is not a deployment's are left out."""
+    """A notebook's parameters as texts; None and what is not a deployment's are left out. A calibration is its file's path.
+
+    Raises:
+        InputError: a calibration that cannot be read.
+    """
+    if parameters.get("calibration"):
+        parameters = {**parameters, "calibration": load_calibration(str(parameters["calibration"]))}
     return {
         name: as_text(value)
         for name, value in parameters.items()
@@ -73,6 +81,8 @@ def as_text(value: Any) -> str:
     """
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, Calibration):
+        return json.dumps(json.loads(value.to_text()), separators=(",", ":"))
     if isinstance(value, (dict, list, tuple)):
         return json.dumps(value, separators=(",", ":"))
     return str(value).strip()
@@ -113,6 +123,8 @@ def deployment(state: Mapping[str, str]) -> Deployment:
             settings[name] = _switch(name, text)
         elif name in _OWN_TEXT:
             settings[name] = text
+        elif name == "calibration":
+            settings[name] = read_calibration(text)
         elif name in _CARRIED:
             settings[name] = _words(name, text)
         elif name == "gpu_memory_utilization" and _SHARE.fullmatch(text):
@@ -123,7 +135,9 @@ def deployment(state: Mapping[str, str]) -> Deployment:
             flags.append(f"--{name.replace('_', '-')}={text}")
     if flags:
         settings.update(dict(_read_flags(tuple(flags))))
-    return Deployment.from_settings(settings)
+    made = Deployment.from_settings(settings)
+    check_calibration(made)
+    return made
 
 
 def from_settings(settings: Mapping[str, Any]) -> dict[str, str]:

@@ -8,6 +8,7 @@ from glmcalc.commands import ParsedCommand
 from glmcalc.facts.errors import InputError
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import read_pasted, settings_of
+from glmcalc.model.resolved import check_calibration
 from glmcalc.solve.nearest import nearest_fit
 
 TYPE_CHECKING = False
@@ -42,16 +43,20 @@ def describe(made: Plan, parsed: ParsedCommand | None = None, mend: bool = True)
 
 
 def deployment_from(text: str | None, options: dict[str, Any]) -> tuple[Deployment, ParsedCommand | None]:
-    """A deployment from a pasted command, options, or both; options win.
+    """A deployment from a pasted command, options, or both; options win. A ``calibration`` may be a file's path or content.
 
     Raises:
-        InputError: as :class:`Deployment` and ``read_pasted``.
+        InputError: as :class:`Deployment`, ``read_pasted`` and ``load_calibration``.
     """
-    if not text:
-        return Deployment.from_settings({}, **options), None
     stated = {name: value for name, value in options.items() if value is not None}
-    parsed = read_pasted(text)
-    return Deployment.from_settings(settings_of(parsed), **stated), parsed
+    if isinstance(stated.get("calibration"), str):
+        from glmcalc.model.calibration import load_calibration
+
+        stated["calibration"] = load_calibration(stated["calibration"])
+    parsed = read_pasted(text) if text else None
+    deployment = Deployment.from_settings(settings_of(parsed) if parsed else {}, **stated)
+    check_calibration(deployment)
+    return deployment, parsed
 
 
 __all__ = ["InputError", "answer", "deployment_from", "describe"]

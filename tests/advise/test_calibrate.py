@@ -237,3 +237,19 @@ def test_pairs_of_published_starts_are_foretold():
     assert any("max_model_len" in row["moved"] for row in rows)
     assert [(row["measured"], row["foretold"], row["error_gib"]) for row in rows if not row["within"]] == []
     assert sum(row["inside"] for row in rows) >= 0.9 * len(rows)
+
+
+def test_report_and_page_take_it(made, tmp_path):
+    from glmcalc.present import state
+    from glmcalc.present.report import Report
+
+    path = tmp_path / "machine.json"
+    path.write_text(made.measured.calibration.to_text(), encoding="utf-8")
+    report = Report("Example A", COMMAND, gpu="h200_sxm", calibration=str(path))
+    assert report.plan.kv.available.likely == round(34.60 * GIB)
+    shown = state.from_parameters({"gpu": "h200_sxm", "tensor_parallel_size": 8, "calibration": str(path)})
+    back = state.deployment(state.from_query(state.link(shown)))
+    assert back.calibration == made.measured.calibration
+    with pytest.raises(InputError) as caught:
+        state.deployment({**shown, "gpu": "b200_sxm"})
+    assert caught.value.field == "calibration"
