@@ -10,7 +10,7 @@ from typing import Any, Callable, Mapping, Sequence
 from glmcalc.facts.quantity import GIB
 from glmcalc.present.bar_upright import upright
 from glmcalc.present.ledger import POOL, cents, gib_text
-from glmcalc.present.segments import Bar, Segment, layout
+from glmcalc.present.segments import Bar, Dead, Segment, layout
 from glmcalc.present.svg import Drawing, hatch, spread, text_width
 
 WIDE, MIDDLE = 960, 600
@@ -32,12 +32,17 @@ def budget_bar(plan: Mapping[str, Any], shapes: Sequence[str] = SHAPES) -> str:
     full = layout(plan)
     if full is None:
         return '<p class="gm-cap">No bar: the memory of this device is not known.</p>'
+    return drawn_bar(full, layout(plan, merged=True) or full, shapes)
+
+
+def drawn_bar(full: Bar, merged: Bar, shapes: Sequence[str] = SHAPES) -> str:
+    """A bar that is laid out already: all its parts, and with small parts merged for a middling width."""
     said = sentence(full)
     drawn = []
     if "wide" in shapes:
         drawn.append(lying(full, said, WIDE, "gm-wide"))
     if "middle" in shapes:
-        drawn.append(lying(layout(plan, merged=True) or full, said, MIDDLE, "gm-middle"))
+        drawn.append(lying(merged, said, MIDDLE, "gm-middle"))
     if "narrow" in shapes:
         drawn.append(upright(full, said))
     return f'<div class="gm-bar">{"".join(drawn)}</div>'
@@ -47,9 +52,10 @@ def sentence(bar: Bar) -> str:
     """What the bar shows, for who cannot see it; the component table beside it has every figure."""
     parts = ", ".join(f"{part.label} {part.printed}" for part in bar.parts)
     need = f" One request needs {gib_text(cents(bar.need[1] - bar.need[0]))} GiB." if bar.need else ""
+    dead = f" What died: {bar.dead.label}, {bar.dead.said}." if bar.dead else ""
     return (
         f"Memory of one GPU in GiB: {parts}. Utilization line at {bar.line_printed} "
-        f"of {bar.frame_printed} GiB that the driver reports.{need}"
+        f"of {bar.frame_printed} GiB that the driver reports.{need}{dead}"
     )
 
 
@@ -66,17 +72,29 @@ def lying(bar: Bar, label: str, width: float, cls: str) -> str:
     outer: list[tuple[float, Segment]] = []
     for part in bar.parts:
         _paint(drawing, part, at(part.start), part.size * scale, name, bar)
-        if not _label_inside(drawing, part, at(part.start), part.size * scale):
+        seen = bar.dead.leaves(part) if bar.dead else part.size
+        if not _label_inside(drawing, part, at(part.start), seen * scale) and (seen or not part.size):
             outer.append((at((part.start + part.end) / 2), part))
     if bar.pool_from:
         pool = next(part for part in bar.inside if part.name == POOL)
         edge = min(bar.pool_from[1], pool.end)
         drawing.rect(at(pool.start), TOP, (edge - pool.start) * scale, DEEP, f"fill:url(#{name})")
+    if bar.dead:
+        outer.append(_dead(drawing, bar.dead, at, name))
     drawing.rect(at(0), TOP, bar.frame * scale, DEEP, "fill:none;stroke:var(--ink);stroke-width:1.5")
     blocked = _marks(drawing, bar, at, outer, name)
     _axis(drawing, bar, at, blocked)
     _fan_out(drawing, outer)
     return drawing.render(label, cls, hatch(name))
+
+
+def _dead(drawing: Drawing, dead: Dead, at: At, name: str) -> tuple[float, Segment]:
+    """What died, over the bar and taller than it; returns its label for the row below."""
+    start, end = at(dead.start), at(dead.end)
+    hatched = at(dead.red)
+    drawing.rect(hatched, TOP - 6, end - hatched, DEEP + 12, f"fill:url(#{name}-x)")
+    drawing.rect(start, TOP - 6, end - start, DEEP + 12, "fill:none;stroke:var(--bad);stroke-width:2")
+    return (hatched + end) / 2, Segment("dead", dead.label, dead.start, dead.end, dead.said, "", False)
 
 
 def _paint(drawing: Drawing, part: Segment, x: float, wide: float, name: str, bar: Bar) -> None:
@@ -137,8 +155,9 @@ def _driver(drawing: Drawing, bar: Bar, line: float, right: float, outer: list[t
     if room > text_width(one) + 6:
         drawing.raw_text(right, y, f'<tspan class="b">Driver</tspan> {bar.frame_printed}', anchor="end")
     elif room > text_width(bar.frame_printed) + 6 and not bar.need:
-        drawing.text(right, y - 1, "Driver", "b", "end")
-        drawing.text(right, y + 14, bar.frame_printed, anchor="end")
+        above = 16 if bar.dead else 0  # what died is taller than the bar
+        drawing.text(right, y - 1 - above, "Driver", "b", "end")
+        drawing.text(right, y + 14 - above, bar.frame_printed, anchor="end")
     else:
         outer.append((right, Segment("driver", "Driver", bar.frame, bar.frame, bar.frame_printed, "", False)))
 
@@ -192,7 +211,7 @@ def _axis(drawing: Drawing, bar: Bar, at: At, blocked: float) -> None:
 def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
     """Name and GiB of every part too thin to hold them, below the bar, each with its leader."""
     outer = sorted(outer, key=lambda item: item[0])
-    texts = [(part.label, f"{part.printed} GiB") for _, part in outer]
+    texts = [(part.label, part.printed if part.name == "dead" else f"{part.printed} GiB") for _, part in outer]
     sizes, gap = _sizes(texts), 9.0
     if sum(sizes) + gap * len(sizes) > drawing.width:
         # The heading names the unit, so a crowded row can do without it.
@@ -202,10 +221,13 @@ def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
     foot = TOP + DEEP
     for (anchor, part), (name, figure), size, place in zip(outer, texts, sizes, places):
         knee = min(place + 10, place + size / 2)
-        drawing.line(anchor, foot + 1, anchor, foot + 9, "stroke:var(--rule2)")
+        dead = part.name == "dead"
+        red = "fill:var(--bad)" if dead else ""
+        drawing.line(anchor, foot + (7 if dead else 1), anchor, foot + 9, "stroke:var(--rule2)")
         drawing.line(anchor, foot + 9, knee, foot + 22, "stroke:var(--rule2)")
-        drawing.text(place, foot + 35, name, "b" if part.name in (POOL, "weights", "driver") else "m")
-        drawing.text(place, foot + 50, figure)
+        bold = part.name in (POOL, "weights", "driver", "dead")
+        drawing.text(place, foot + 35, name, "b" if bold else "m", css=red)
+        drawing.text(place, foot + 50, figure, css=red)
 
 
 def _sizes(texts: list[tuple[str, str]]) -> list[float]:

@@ -10,7 +10,7 @@ from glmcalc.present.svg import Drawing, hatch, spread
 
 WIDTH, HEIGHT, TOP, FOOT = 340.0, 440.0, 24.0, 422.0
 LEFT, WIDE = 2.0, 80.0
-_BOLD = {POOL, "weights", "driver", "line", "need"}
+_BOLD = {POOL, "weights", "driver", "line", "need", "dead"}
 
 
 def upright(bar: Bar, label: str) -> str:
@@ -39,6 +39,10 @@ def upright(bar: Bar, label: str) -> str:
         edge = min(bar.pool_from[1], pool.end)
         drawing.rect(LEFT, at(edge), WIDE, (edge - pool.start) * scale, f"fill:url(#{name})")
     drawing.rect(LEFT, at(bar.frame), WIDE, bar.frame * scale, "fill:none;stroke:var(--ink);stroke-width:1.5")
+    if bar.dead:
+        end, hatched = at(bar.dead.end), at(bar.dead.red)
+        drawing.rect(LEFT - 1, end, WIDE + 10, hatched - end, f"fill:url(#{name}-x)")
+        drawing.rect(LEFT - 1, end, WIDE + 10, at(bar.dead.start) - end, "fill:none;stroke:var(--bad);stroke-width:2")
     drawing.line(0, at(bar.line), 102, at(bar.line), "stroke:var(--ink);stroke-width:2.5")
     if bar.need:
         for value in bar.need:
@@ -59,15 +63,18 @@ def _labels(drawing: Drawing, bar: Bar, at: Callable[[float], float]) -> None:
     if bar.need:
         need = gib_text(cents(bar.need[1] - bar.need[0]))
         rows.append((at(bar.need[1]), "need", "one request needs", need))
+    if bar.dead:
+        middle = at((bar.dead.red + bar.dead.end) / 2)
+        rows += [(middle + 1e-3 * index, "dead", *row) for index, row in enumerate(bar.dead.rows)]
     rows.sort(key=lambda row: row[0])
     places = spread([row[0] for row in rows], [19.0] * len(rows), 0, 2, HEIGHT - 2)
     for (anchor, name, label, printed), place in zip(rows, places):
         middle = place + 9.5
-        start = 102 if name == "line" else LEFT + WIDE + (11 if name == "need" else 1)
+        start = {"line": 102.0, "need": LEFT + WIDE + 11, "dead": LEFT + WIDE + 9}.get(name, LEFT + WIDE + 1)
         drawing.line(start, anchor, 112, middle, "stroke:var(--rule2)")
         drawing.line(112, middle, 118, middle, "stroke:var(--rule2)")
         cls = "b" if name in _BOLD else "m"
-        css = "font-size:12.5px" + (";fill:var(--bad)" if name == "need" else "")
+        css = "font-size:12.5px" + (";fill:var(--bad)" if name in ("need", "dead") else "")
         drawing.text(122, middle + 4, label, cls, css=css)
         drawing.text(305, middle + 4, printed, anchor="end", css="font-size:12.5px")
-        drawing.text(309, middle + 4, "GiB", "m", css="font-size:12.5px")
+        drawing.text(309, middle + 4, "GiB" if printed else "", "m", css="font-size:12.5px")

@@ -14,6 +14,7 @@ from glmcalc.present.command_html import command_section, engine_message, mend, 
 from glmcalc.present.curve import curve
 from glmcalc.present.curves import lines, point_of
 from glmcalc.present.helps import helps, placeholders
+from glmcalc.present.pages import page_header
 from glmcalc.present.table_html import component_table
 from glmcalc.present.verdict_html import bad_input, brief, brief_line, verdict
 from glmcalc.solve.answer import describe
@@ -231,18 +232,9 @@ def _same(one: str, other: str) -> bool:
 
 def frame(form: str, standalone: bool) -> str:
     """The page's skeleton: the form, and an empty place for each part of the answer."""
-    # Relative, so that they hold behind any prefix; each page is served two levels below the first one.
-    nav = (
-        '<nav aria-label="Pages"><a href="../../">All pages</a><a href="" aria-current="page">Calculator</a>'
-        '<a href="01_vram_budget.ipynb">1. The VRAM budget</a></nav>'
-        if standalone
-        else ""
-    )
     starting = brief_line("starting", "")
     return (
-        f'<a class="gm-skip" href="#gm-verdict">Skip to the verdict</a><header class="gm-top">'
-        f'<h1>The GLM-5.2 production manual<span class="gm-vh">: calculator</span></h1>{nav}'
-        f'<span class="gm-cap" data-rules>nothing leaves this machine</span></header>'
+        f'<a class="gm-skip" href="#gm-verdict">Skip to the verdict</a>{page_header("calculator", "calculator", standalone)}'
         f'<div class="gm-mini" data-part="mini" aria-hidden="true">{starting}</div>'
         f'<div class="gm-wrap"><div class="gm-left">{form}</div><div class="gm-right" role="region" aria-label="Answer">'
         '<div id="gm-verdict" tabindex="-1" data-part="verdict" role="status" aria-live="polite" aria-atomic="true"></div>'

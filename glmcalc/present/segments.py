@@ -51,6 +51,35 @@ class Segment:
 
 
 @dataclass(frozen=True)
+class Dead:
+    """What died, as it lies over the bar: from ``start`` to ``end``, past the line or the frame by what was missing.
+
+    Attributes:
+        start, end: bytes from the left edge of the frame.
+        label: the component's words.
+        said: what was asked for and what was short, as printed.
+        rows: the same as rows of words and GiB, for a bar that stands upright.
+        hatched_from: where the red hatch begins; the rest is only outlined, and what lies there stays visible.
+    """
+
+    start: int
+    end: int
+    label: str
+    said: str
+    rows: tuple[tuple[str, str], ...] = ()
+    hatched_from: int = 0
+
+    @property
+    def red(self) -> int:
+        """Where the hatch begins, in bytes from the left edge."""
+        return max(self.start, self.hatched_from)
+
+    def leaves(self, part: Segment) -> int:
+        """Bytes of ``part`` at its left that are not hatched over."""
+        return part.size if self.red >= part.end or self.end <= part.start else max(self.red - part.start, 0)
+
+
+@dataclass(frozen=True)
 class Bar:
     """The parts of the bar, and the marks on it, in bytes.
 
@@ -61,6 +90,7 @@ class Bar:
         free: between the line and the first outside part; None when nothing is left there.
         pool_from: earliest and latest start of the pool.
         need: start and end of what one request needs, where that is more than the pool; else None.
+        dead: what died, or None.
     """
 
     frame: int
@@ -73,12 +103,13 @@ class Bar:
     need: tuple[int, int] | None
     frame_printed: str
     line_printed: str
+    dead: Dead | None = None
 
     @property
     def extent(self) -> int:
         """The right end of all that is drawn."""
         ends = [self.frame, self.line, *(part.end for part in self.inside)]
-        return max(ends + ([self.need[1]] if self.need else []))
+        return max(ends + ([self.need[1]] if self.need else []) + ([self.dead.end] if self.dead else []))
 
     @property
     def parts(self) -> tuple[Segment, ...]:

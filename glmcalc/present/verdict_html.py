@@ -29,14 +29,18 @@ TONES = {
 }  # fmt: skip
 
 
-def tile(status: str, sentence: str, note: str = "", level: str = "") -> str:
-    """One verdict. ``sentence`` and ``note`` are HTML made by this package (:func:`prose`), not user text."""
+def tile(status: str, sentence: str, note: str = "", level: str = "", word: str = "") -> str:
+    """One verdict. ``sentence`` and ``note`` are HTML made by this package (:func:`prose`), not user text.
+
+    Args:
+        word: stands in the tile in place of the status's own.
+    """
     busy = ' aria-busy="true"' if status == "starting" else ""
     below = f'<p class="gm-n">{note}</p>' if note else ""
     return (
         f'<div class="gm-verdict {TONES[status]}{level}" data-status="{status}"{busy}>'
         f'<div class="gm-tile"><svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[status]}</svg>'
-        f"<span>{WORDS[status]}</span></div>"
+        f"<span>{escape(word) or WORDS[status]}</span></div>"
         f'<div class="gm-vt"><p class="gm-s">{sentence}</p>{below}</div></div>'
     )
 
@@ -94,9 +98,9 @@ def brief(plan: Mapping[str, Any]) -> str:
     return brief_line(status, words)
 
 
-def brief_line(status: str, words: str) -> str:
-    """One line: the status word in its colour, and a few plain words."""
-    return f'<b class="{TONES[status]}">{WORDS[status]}</b><span>{escape(words)}</span>'
+def brief_line(status: str, words: str, word: str = "") -> str:
+    """One line: the status word (or ``word``) in its colour, and a few plain words."""
+    return f'<b class="{TONES[status]}">{escape(word) or WORDS[status]}</b><span>{escape(words)}</span>'
 
 
 def _gib(value: int | float) -> str:
