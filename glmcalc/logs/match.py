@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 
 from glmcalc.facts.frozen import record
-from glmcalc.logs.remarks import is_advice, is_of_a_request, is_quiet, is_secondary, proves_death
+from glmcalc.logs.remarks import (
+    is_advice,
+    is_of_a_request,
+    is_quiet,
+    is_secondary,
+    may_be_memory,
+    message_of,
+    proves_death,
+)
 from glmcalc.logs.signatures import Signature, signatures
 
 TYPE_CHECKING = False
@@ -39,14 +47,14 @@ class Death:
 _SUSPECT = re.compile(
     r"(?i)error|exception|memory|oom|fail|kill|abort|preempt|retract|larger|exceed|workspace|illegal|time[d ]?.?out|not support|un(?:supported|recogni)"
     r"|ambiguous|truncated|kv cache|blocks: 0|sparse_decode|logits|too small|not enough|memcpy|sigbus|/dev/shm|exit|xid|twice|minimum|free|transient"
-    r"|gpu_prefill|invisible|client error|undefined symbol|cannot|unable|address already"
+    r"|gpu_prefill|invisible|client error|undefined symbol|cannot|unable|address already|dead|died|terminat|fault"
 )
 _ERROR = re.compile(
     r"^\s*(?:E\s+)?(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::|\(|$)|terminate called|Fatal Python error|Segmentation fault|SIGSEGV|SIGABRT|GGML_ASSERT|core dumped"
 )
 _HALF_LOADED = re.compile(r"\b\d{1,2}% Completed|:\s+\d{1,2}%\|")
 _TRACE = "Traceback (most recent call last)"
-_GPU_PROGRAM = re.compile(r"(?i)\bcuda|torch|\bhip\b|nccl|nvidia|rocm|transformers|triton|flashinfer|ggml")
+_GPU_PROGRAM = re.compile(r"(?i)\bcuda|by gpu|torch|\bhip\b|nccl|nvidia|rocm|transformers|triton|flashinfer|ggml")
 _RIVALRY = 300  # lines within which the more specific signature wins over the earlier
 _MEMORY_CLASSES = frozenset(
     {
@@ -68,6 +76,8 @@ def find_death(facts: LogFacts) -> Death:
         return _death(facts, [match for match in fatal if facts.lines[match[0]].number <= first + _RIVALRY], secondary)
     generic = _generic(facts, suspects, bool(proofs))
     if generic is not None:
+        if may_be_memory(generic.text):  # neither "memory" nor "not memory" would be more than a guess
+            return Death("unknown", "low", None, (generic,), secondary)
         return Death("not_oom_other", "medium", None, (generic,), secondary)
     if proofs and not _serving_after(facts, proofs[-1].number, 1):
         return Death("unknown", "low", None, proofs[:3], secondary)
@@ -84,15 +94,28 @@ def _alive(facts: LogFacts, secondary: tuple[LogLine, ...]) -> Death:
     reached = [(at, phase) for at, phase in facts.phases if phase in ("serving", "captured", "pooled")]
     if facts.engine is None or not reached:
         return Death("unknown", "low", None, (), secondary)
+    cut = _cut_traceback(facts, reached[-1][0])
+    if cut is not None:
+        return Death("unknown", "low", None, (cut,), secondary)
     at, phase = next(((at, phase) for at, phase in reached if phase == "serving"), reached[-1])
     shown = tuple(line for line in facts.lines if line.number == at)
     return Death("healthy", "high" if phase == "serving" else "medium", None, shown, secondary)
 
 
+def _cut_traceback(facts: LogFacts, after: int) -> LogLine | None:
+    """The start of a traceback after the last sign of life, whose error is not in the text any more."""
+    for line in facts.lines:
+        if line.number > after and _TRACE in line.text and not is_quiet(line):
+            following = [other.text for other in facts.lines if line.number < other.number <= line.number + 200]
+            if not any(_ERROR.search(text) for text in following):
+                return line
+    return None
+
+
 def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signature, int]]:
     """Index of the line, signature, and the signature's place in the file."""
     structured = bool(facts.phases) or any(line.process or line.level for line in facts.lines[:400])
-    gpu = facts.engine is not None or any(_GPU_PROGRAM.search(facts.lines[index].text) for index in suspects[:400])
+    gpu = facts.engine is not None or any(_GPU_PROGRAM.search(line.text) for line in facts.lines[:400])
     rows = [
         (place, row)
         for place, row in enumerate(signatures())
@@ -109,7 +132,7 @@ def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signat
         for place, row in rows:
             if (quiet and not row.any_level) or counts.get(row.id, 0) >= 40:
                 continue
-            if not row.line.search(line.text) or (advice and row.fatal and not _ERROR.search(line.text)):
+            if not row.line.search(line.text) or (advice and row.fatal and not _ERROR.search(message_of(line))):
                 continue
             if row.death == "not_oom_other" and row.engine == "any" and not gpu:
                 continue  # another program's trouble
@@ -202,7 +225,12 @@ def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | 
         return None
     for index in suspects:
         line = facts.lines[index]
-        if is_quiet(line) or not _ERROR.search(line.text) or is_secondary(line.text) or is_of_a_request(line.text):
+        if (
+            is_quiet(line)
+            or not _ERROR.search(message_of(line))
+            or is_secondary(line.text)
+            or is_of_a_request(line.text)
+        ):
             continue
         served = facts.phase_at(line.number) == "serving"
         if (served and not died) or _serving_after(facts, line.number, 1):

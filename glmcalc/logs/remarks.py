@@ -31,7 +31,14 @@ _ADVICE = re.compile(
     r"|\b(?:falling back|fall(?:s)? back|fallback|skipping|retrying|will be (?:ignored|disabled))\b"
 )
 _INNER_LOUD = re.compile(r"\b(?:ERROR|CRITICAL)[: ]\s*\d\d-\d\d \d\d:\d\d")
+_FILE = re.compile(r"^[:.\d]*\s*(?:\[?[\w./-]+\.py:\d+\]? ?)?")
 _INNER_QUIET = re.compile(r"^.{0,60}\b(?:INFO|WARNING|DEBUG)[: ]\s*\d\d-\d\d \d\d:\d\d")
+
+
+def message_of(line: LogLine) -> str:
+    """The message of a line, without a level behind a collector's own prefix and without the processes before it."""
+    found = _INNER_LOUD.search(line.text)
+    return _FILE.sub("", line.text[found.end() :]) if found else line.text
 
 
 def is_quiet(line: LogLine) -> bool:
@@ -60,3 +67,11 @@ def proves_death(text: str) -> bool:
 def is_of_a_request(text: str) -> bool:
     """Whether one request failed, or somebody stopped the server."""
     return bool(_OF_A_REQUEST.search(text))
+
+
+_OF_MEMORY = re.compile(r"(?i)alloc|memory|workspace|\boom\b|buffer overflow")
+
+
+def may_be_memory(text: str) -> bool:
+    """Whether an error that no signature knows has a word in it that could mean memory."""
+    return bool(_OF_MEMORY.search(text))
