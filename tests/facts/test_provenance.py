@@ -28,6 +28,7 @@ ROWS = {
     "oom_signatures.jsonl": lambda: load_jsonl("oom_signatures.jsonl"),
     "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),
     "residual_reasons.jsonl": lambda: load_jsonl("residual_reasons.jsonl"),
+    "incidents.jsonl": lambda: load_jsonl("incidents.jsonl"),
     "vllm_flags.json": lambda: [load_json("vllm_flags.json")],
 }
 
