@@ -1,6 +1,6 @@
 """Build the core as one file that a bare Python 3.10 or later runs: ``python build_pyz.py dist/glmcalc.pyz``.
 
-Only what the command can reach goes in: the modules it imports, the facts, and three pure-Python libraries.
+Only what the command can reach goes in: the modules it imports, the facts, and four pure-Python libraries.
 """
 
 from __future__ import annotations
@@ -13,7 +13,14 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-LIBRARIES = {"pyyaml": "yaml", "tabulate": "tabulate", "tomli": "tomli"}  # tomli: Python 3.10 reads no TOML itself
+LIBRARIES = {
+    "prometheus-client": "prometheus_client",
+    "pyyaml": "yaml",
+    "tabulate": "tabulate",
+    "tomli": "tomli",  # Python 3.10 reads no TOML itself
+}
+# Of prometheus_client only the reader of scrapes goes in: the rest, which its __init__ loads, is for those who serve metrics.
+READER = ("parser.py", "metrics_core.py", "samples.py", "validation.py")
 MAIN = "import sys\nfrom glmcalc.present.cli import main\nsys.exit(main())\n"
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same input makes the same file
 
@@ -47,11 +54,14 @@ def members() -> dict[str, bytes]:
     for path in sorted((ROOT / "data").rglob("*")):
         if path.is_file():
             held[f"glmcalc/{path.relative_to(ROOT).as_posix()}"] = path.read_bytes()
+    held["prometheus_client/__init__.py"] = b""
     held["LICENSE"] = (ROOT / "LICENSE").read_bytes()
     for name, package in LIBRARIES.items():
         for file in distribution(name).files or ():
             # compiled halves stay out: the archive runs on any machine
             code = file.parts[0] == package and file.suffix == ".py" and file.name != "cyaml.py"
+            if package == "prometheus_client" and code and file.parts[1] not in READER:
+                continue
             if code or file.name.upper().startswith("LICEN"):
                 held[file.as_posix() if code else f"licences/{name}.txt"] = Path(str(file.locate())).read_bytes()
     return held

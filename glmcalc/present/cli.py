@@ -78,7 +78,7 @@ def _run(argv: list[str]) -> int:
 
 
 # Subcommands that take the flags of ``vllm serve`` itself.
-_TAKE_FLAGS = ("budget", "weights", "diff")
+_TAKE_FLAGS = ("budget", "weights", "diff", "tune")
 _subparsers: dict[str, argparse.ArgumentParser] = {}
 
 
@@ -166,6 +166,16 @@ VERBS = {
         "diff", "the same flags on two releases: which component moves, and whether it still fits",
         "glmcalc diff --gpu h200_sxm --gpus 8 --max-model-len 131000 --from-version 0.23.0 --to-version 0.33.0",
         'glmcalc diff "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8" --gpu h200_sxm --from-version 0.26.0 --to-version 0.33.0 --json',
+    ),
+    "tune": Verb(
+        "tune", "the next safe step of progressive tuning from a server's metrics, or the way back",
+        'glmcalc tune "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000" --gpu h200_sxm --metrics "vllm:num_preemptions_total 5"',
+        "glmcalc tune --stress --gpu h200_sxm --gpus 8 --kv-cache-dtype fp8 --max-model-len 131000 --max-num-seqs 64 --json",
+    ),
+    "downgrade": Verb(
+        "downgrade", "what to give up, in which order, until it fits: the ladder, each step budgeted",
+        "glmcalc downgrade --gpu h100_sxm --gpus 8 --max-model-len 1M --max-num-seqs 1",
+        "glmcalc downgrade --need-gb 652 --have-gb 320 --max-model-len 128K --max-num-seqs 4 --keep users --json",
     ),
     "models": Verb("lists", "checkpoints that are known, with their bytes", "glmcalc models", "glmcalc models --json", functions="list"),
     "hardware": Verb("lists", "devices that are known, with their memory", "glmcalc hardware", "glmcalc hardware --json", functions="list"),

@@ -1,0 +1,244 @@
+"""The decision: hold, raise, lower or roll back. Safety comes first, then the gate, then the gain."""
+
+from __future__ import annotations
+
+import math
+
+from glmcalc.advise.tuning.evidence import Condition, conditions
+from glmcalc.advise.tuning.gates import gate
+from glmcalc.advise.tuning.room import Room, floor3
+from glmcalc.advise.tuning.state import Setting, State, Step
+from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.quantity import gib
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glmcalc.budget.result import Plan
+
+
+LOWEST = 0.05  # below this no deployment of this model has weights and pool
+
+
+@record
+class Decision:
+    """What to do now.
+
+    Attributes:
+        kind: ``hold``, ``raise``, ``lower`` or ``roll_back``.
+        setting: what should run next; for ``hold`` the one that runs.
+        passed: whether the gate of the running step has passed.
+        gate: its conditions.
+    """
+
+    kind: str
+    setting: Setting
+    reason: str
+    passed: bool
+    gate: tuple[Condition, ...]
+
+
+def decide(state: State, made: Plan, room: Room | None, stale: bool = False) -> Decision:
+    """What the state and the budget of the running setting say.
+
+    Args:
+        made: budget of the deployment at the running setting.
+        room: how far utilization may go; None where the memory of the GPU is not known.
+        stale: the last reading was an older one; no step is taken on it.
+    """
+    step = state.now
+    r = made.resolved
+    found = tuple(conditions(step, room, step.setting.max_num_seqs, r.max_model_len))
+    passed = _passed(state, step, found)
+    for rule in (_after_death, _too_high, _after_preemption):
+        said = rule(state, made, room)
+        if said is not None:
+            return Decision(*said, passed=False, gate=found)
+    hold = _why_hold(state, made, room, found, passed, stale)
+    if hold is not None or room is None:
+        return Decision("hold", step.setting, hold or "", passed, found)
+    target, gain = _target(state, room, made)
+    if target is None:
+        return Decision("hold", step.setting, gain, passed, found)
+    return Decision("raise", target, gain, passed, found)
+
+
+def _passed(state: State, step: Step, found: tuple[Condition, ...]) -> bool:
+    if step.dead or step.gained().get("preemptions"):
+        return False
+    if state.mode == "guide":
+        clean = all(row.met is not False for row in found if row.name in ("errors", "free"))
+        return clean and step.seconds >= 3600 * gate("guide_hours")
+    return all(row.met is not False for row in found)
+
+
+def _after_death(state: State, made: Plan, room: Room | None) -> tuple[str, Setting, str] | None:
+    step, free = state.now, state.now.peaks.get("free_bytes")
+    why = step.died if step.dead else None
+    if why is None and free is not None and free < gate("rollback_free"):
+        why = f"only {gib(free)} GiB of the fullest GPU were free; below {gib(gate('rollback_free'))} the next peak ends it"
+    if why is None:
+        return None
+    good = state.last_good()
+    if good is not None:
+        return "roll_back", good.setting, f"{_sentence(why)} Back to step {good.number}, the last good one."
+    lower = _down(step.setting)
+    if room is not None:
+        lower = replace(lower, gpu_memory_utilization=max(min(lower.gpu_memory_utilization, room.ceiling), LOWEST))
+    return (
+        "roll_back",
+        lower,
+        f"{_sentence(why)} No earlier step has proven itself, so down by {gate('rollback_step'):g}.",
+    )
+
+
+def _down(setting: Setting, fraction: float | None = None) -> Setting:
+    """The setting with less memory; a pinned pool is unpinned, because utilization also bounds the profile."""
+    lower = setting.gpu_memory_utilization - (gate("rollback_step") if fraction is None else fraction)
+    return replace(setting, gpu_memory_utilization=max(floor3(lower), LOWEST), kv_cache_memory_bytes=None)
+
+
+def _fixed_pool(state: State, made: Plan) -> bool:
+    return (
+        state.now.setting.kv_cache_memory_bytes is not None or made.resolved.asked.num_gpu_blocks_override is not None
+    )
+
+
+def _too_high(state: State, made: Plan, room: Room | None) -> tuple[str, Setting, str] | None:
+    """Above the ceiling, or with less free than the headroom, as measured."""
+    if room is None or _fixed_pool(state, made):
+        return None
+    step, now = state.now, state.now.setting.gpu_memory_utilization
+    if now > room.ceiling + 1e-9 and room.ceiling > LOWEST:
+        outside = sum(size for _, size in room.outside) + room.margin
+        text = (
+            f"{now:g} is above the ceiling of {room.ceiling:g}: what lives outside the utilization line may take "
+            f"{gib(outside)} GiB of each GPU, margin included."
+        )
+        return "lower", replace(step.setting, gpu_memory_utilization=room.ceiling), text
+    free = step.peaks.get("free_bytes")
+    if free is not None and free < room.headroom:
+        short = room.headroom - free
+        target = _down(step.setting, short / room.total)
+        text = f"{gib(free)} GiB were free at the worst moment and {gib(room.headroom)} are needed: {gib(short)} GiB go back."
+        return ("lower", target, text) if target != step.setting else None
+    return None
+
+
+def _after_preemption(state: State, made: Plan, room: Room | None) -> tuple[str, Setting, str] | None:
+    """Preemptions say that the pool is too small for the requests at once: fewer of them, never more memory."""
+    step = state.now
+    gained = step.gained()
+    count = gained.get("preemptions", 0.0)
+    if not count:
+        return None
+    finished = gained.get("finished") or 0.0
+    rate = 100 * count / max(finished, 1.0)
+    text = f"{count:,.0f} preemptions beside {finished:,.0f} finished requests: the pool is too small for this mix"
+    fewer, why = _fewer(step, made)
+    if rate < gate("preemptions_per_100"):
+        return "hold", step.setting, f"{text}, but rarely so. No step up after a preemption."
+    if fewer is None:
+        return "hold", step.setting, (
+            f"{text}, and max_num_seqs cannot go lower. Utilization stays: a KV record with scales, decode context "
+            "parallelism or a shorter max_model_len give more (glmcalc downgrade)."
+        )  # fmt: skip
+    return "lower", replace(step.setting, max_num_seqs=fewer), (
+        f"{text}. max_num_seqs {step.setting.max_num_seqs} -> {fewer}: {why}. Utilization stays."
+    )  # fmt: skip
+
+
+def _fewer(step: Step, made: Plan) -> tuple[int | None, str]:
+    """How many requests at once the pool holds, and how that is known; None where it is no fewer than now."""
+    gained, running = step.gained(), step.peaks.get("running")
+    count = gained.get("finished_counted") or 0.0
+    tokens = gained.get("finished_prompt_tokens", 0.0) + gained.get("finished_generation_tokens", 0.0)
+    pool = pool_tokens(step, made)
+    fit = math.floor(made.kv.pool.max_concurrency or 1)
+    why = "as many of full length as the pool holds, since the mix is not known"
+    if count and tokens and pool:
+        block = round((step.config or {}).get("block_size", made.resolved.block_size)) * made.resolved.dcp
+        fit = pool // (math.ceil(tokens / count / block) * block)
+        why = f"as many of the mean length seen ({tokens / count:,.0f} tokens) as the pool holds"
+    if running and (fit >= running or not count):
+        fit, why = math.floor(0.9 * running), f"nine tenths of the {running:,.0f} that ran when it preempted"
+    fewer = max(fit, 1)
+    return (fewer if fewer < step.setting.max_num_seqs else None), why
+
+
+def pool_tokens(step: Step, made: Plan) -> int | None:
+    """Tokens that the pool holds without its null block: as the server states them, else by the budget; None where it holds none."""
+    config = step.config or {}
+    said, block = config.get("kv_cache_size_tokens"), config.get("block_size")
+    if said and block:
+        return max(round(said - block * made.resolved.dcp), 0) or None
+    blocks = made.kv.pool.num_blocks
+    return (blocks - 1) * made.resolved.block_size * made.resolved.dcp if blocks else None
+
+
+def _why_hold(
+    state: State, made: Plan, room: Room | None, found: tuple[Condition, ...], passed: bool, stale: bool
+) -> str | None:
+    """Why no step up is taken, or None."""
+    if stale:
+        return "This scrape is older than one already recorded: take a new one."
+    if not passed:
+        return _not_yet(state, found)
+    if state.frozen is not None:
+        return f"The gate has passed, but after a rollback nothing goes up without a cause ({state.frozen}): --cause TEXT says why it will not happen again."
+    if _fixed_pool(state, made):
+        return "The gate has passed, and the pool is fixed in bytes: this is the final form of the step."
+    if room is None:
+        return f"The memory of {made.resolved.device.name} is not known, so there is no ceiling to go up to."
+    return None
+
+
+def _not_yet(state: State, found: tuple[Condition, ...]) -> str:
+    if state.mode == "guide":
+        hours = state.now.seconds / 3600
+        wrong = [row.text for row in found if row.name in ("errors", "free") and row.met is False]
+        waits = [f"{hours:.2f} of {gate('guide_hours'):g} h at this step"] if hours < gate("guide_hours") else []
+        return f"The evidence does not suffice yet: {'; '.join(waits + wrong)}."
+    return f"The evidence does not suffice yet: {'; '.join(row.text for row in found if row.met is False)}."
+
+
+def _target(state: State, room: Room, made: Plan) -> tuple[Setting | None, str]:
+    """The next setting and why, or None and why there is none."""
+    step, now = state.now, state.now.setting.gpu_memory_utilization
+    if state.mode == "guide":
+        return _guide_target(step, room)
+    usage = step.peaks.get("kv_usage")
+    if usage is None or usage < gate("peak_kv_usage"):
+        shown = "not known" if usage is None else f"{100 * usage:.0f} %"
+        return None, f"The gate has passed. Peak use of the pool is {shown}: a larger pool would serve nobody. Pin it."
+    surplus = math.floor((room.ceiling - now) * room.total)
+    basis = "by the budget at its pessimistic end (free memory was not measured)"
+    free = step.peaks.get("free_bytes")
+    if free is not None:
+        surplus, basis = min(surplus, round(free) - room.headroom), "as measured, and by the budget's ceiling"
+    up = min(floor3(now + gate("step_share") * surplus / room.total), room.ceiling)
+    gain = round((up - now) * room.total)
+    if gain < gate("least_step"):
+        return None, (
+            f"The gate has passed. What is left to gain is {gib(max(gain, 0))} GiB a GPU, less than a restart is worth "
+            f"({gib(gate('least_step'))}). Pin it."
+        )  # fmt: skip
+    text = f"The gate has passed. Half of the surplus of {gib(surplus)} GiB, {basis}: {now:g} -> {up:g}."
+    return replace(step.setting, gpu_memory_utilization=up), text
+
+
+def _guide_target(step: Step, room: Room) -> tuple[Setting | None, str]:
+    now, cap = step.setting.gpu_memory_utilization, min(gate("guide_cap"), room.ceiling)
+    up = round(min(max(now + gate("guide_step"), gate("guide_start")), cap), 3)
+    if up <= now + 1e-9:
+        held = "the guide's own cap" if cap == gate("guide_cap") else "the ceiling of this budget"
+        return None, f"{3600 * gate('guide_hours') / 3600:g} h without an OOM, and {now:g} is at {held} ({cap:g})."
+    bound = 3.0 / (step.seconds / 3600)
+    text = (
+        f"{step.seconds / 3600:.1f} h without an OOM: {now:g} -> {up:g}, as the guide says. That much time only shows a "
+        f"rate below {bound:.2g} deaths an hour (95 %)."
+    )
+    return replace(step.setting, gpu_memory_utilization=up), text
+
+
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:] + "."
