@@ -18,7 +18,7 @@ from glmcalc.present.pages import page_header
 from glmcalc.present.verdict_html import brief_line
 
 _numbers = count(1)
-_COLUMN = ("verdict", "ask", "quotes", "change", "bar", "second")
+_COLUMN = ("verdict", "quotes", "change", "bar", "second")
 
 
 class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types
@@ -93,7 +93,7 @@ class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has 
     def _still(self) -> str:
         parts = {**self._board.view()["parts"], **self._board.later()}
         inner = "".join(parts.get(name, "") for name in (*_COLUMN, "avoid", "look", "ticket", "read"))
-        for live in (" data-copy", ' data-act="example"', ' class="gm-ask"'):
+        for live in (" data-copy", ' data-act="example"'):
             inner = inner.replace(live, " hidden")
         return f'<style>{style("style.css", "happened.css")}</style><div class="gm">{inner}</div>'
 
@@ -104,7 +104,7 @@ class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has 
 
 def frame(form: str, standalone: bool) -> str:
     """The page's skeleton: the box at the left, and an empty place for each part of the answer."""
-    places = "".join(f'<div data-part="{name}"></div>' for name in ("ask", "quotes", "change", "bar"))
+    places = "".join(f'<div data-part="{name}"></div>' for name in ("quotes", "ask", "change", "bar"))
     starting = brief_line("starting", "")
     return (
         f'<a class="gm-skip" href="#gm-verdict">Skip to the answer</a>{page_header("what_happened", "what happened?", standalone)}'

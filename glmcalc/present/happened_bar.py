@@ -59,7 +59,7 @@ def at_death(bar: Bar, case: Case) -> Bar:
     The marked part is as long as what was asked for, and passes what bounds it by what was missing.
     """
     death, tried, free = case.death.death, case.value("tried_bytes"), case.value("free_bytes")
-    bar = _explained(bar)
+    bar = _explained(bar, case.value("available_kv_bytes") is not None)
     if death == "startup_free_memory":
         return _held_by_others(bar, case)
     if death in ("startup_kv_too_small", "startup_no_kv_blocks"):
@@ -77,16 +77,32 @@ def _gib(value: float) -> str:
     return gib_text(cents(value))
 
 
-def _explained(bar: Bar) -> Bar:
-    """What the log's figures leave between the parts and the line gets a name, and its place before the pool."""
+def _explained(bar: Bar, printed: bool) -> Bar:
+    """The pool at the line; what the log's figures leave before it has a name of its own.
+
+    Where estimates and a pool that was printed are more than the line, the estimates give way: one part stands for them.
+    """
     pool = next((part for part in bar.inside if part.name == POOL), None)
-    gap = next((part for part in bar.inside if part.name == "unused"), None)
-    if pool is None or gap is None:
+    if pool is None:
         return bar
-    before = [part for part in bar.inside if part not in (pool, gap)]
-    between = replace(gap, label="not explained", start=pool.start, end=pool.start + gap.size)
-    moved = replace(pool, start=between.end, end=between.end + pool.size)
-    return replace(bar, inside=(*before, between, moved))
+    before = [part for part in bar.inside if part.name not in (POOL, "unused")]
+    gap = bar.line - pool.size - (before[-1].end if before else 0)
+    if gap < 0 and printed:
+        kept = [part for part in before if part.name in _LOADED]
+        start = kept[-1].end if kept else 0
+        end = bar.line - pool.size
+        if end > start:
+            rest = Segment("run", "Activation, graphs, other", start, end, _gib(end - start), "act", True)
+            return replace(bar, inside=(*kept, rest, _moved(pool, end)))
+    if gap <= 0:
+        return bar
+    start = before[-1].end if before else 0
+    between = Segment("unused", "not explained", start, start + gap, _gib(gap), "", False)
+    return replace(bar, inside=(*before, between, _moved(pool, start + gap)))
+
+
+def _moved(part: Segment, start: int) -> Segment:
+    return replace(part, start=start, end=start + part.size)
 
 
 def _asked(start: int, asked: int, short: int, label: str, hatched_from: int = 0) -> Dead:
@@ -168,7 +184,7 @@ def _pool(bar: Bar, case: Case) -> Bar:
     have = int(printed) if printed is not None else pool.size
     end = max([bar.line, *(part.end for part in bar.inside)]) if have <= 0 else pool.end
     start = end - have
-    mark = _asked(start, int(needed), max(int(needed) - have, 0), "One request's KV", hatched_from=max(end, bar.line))
+    mark = _asked(start, int(needed), max(int(needed) - have, 0), "One request", hatched_from=max(end, bar.line))
     return replace(bar, need=None, dead=mark)
 
 

@@ -162,7 +162,7 @@ class Happened:
         """What is missing, asked for where the answer stands."""
         death, case = made.death.death, made.case
         if case.deployment is not None and case.deployment.gpu is None:
-            return ask_gpu(self.choices, self.fields["gpu"])
+            return ask_gpu(self.choices)
         vllm = case.facts.engine in (None, "vllm")
         if case.deployment is None and vllm and death not in ("healthy", "unknown", "host_ram"):
             return ask_command()
@@ -172,8 +172,10 @@ class Happened:
         drawing, died = happened_bar(made.case, shapes)
         if not drawing:
             return ""
-        heading = "Memory of one GPU at the moment of death" if died else "Memory of one GPU by its budget"
-        small = "GiB; hatched = not certain" + ("; red = what died" if died else "")
+        heading = "Memory of one GPU" + (" at the moment of death" if died else "")
+        printed = made.case.value("available_kv_bytes") is not None
+        whose = "pool and weights as the log prints them" if printed else "by the budget"
+        small = f"GiB; {whose}; hatched = not certain" + ("; red = what died" if died else "")
         return f"<section><h2>{heading} <small>{small}</small></h2>{drawing}</section>"
 
 

@@ -72,14 +72,12 @@ def _options(options: Sequence[tuple[str, str]]) -> str:
     return "".join(f'<option value="{escape(value)}">{escape(words)}</option>' for value, words in options)
 
 
-def ask_gpu(choices: Choices, chosen: str) -> str:
+def ask_gpu(choices: Choices) -> str:
     """The question for the device, where the answer stands: a log seldom names it."""
+    options = device_options(choices).replace("as the log says", "choose one", 1)
     return (
         '<div class="gm-ask"><label>Which GPU? <select data-name="gpu" aria-label="Which GPU, as the log does not say">'
-        f'{device_options(choices)}</select></label> <span class="gm-cap">The log prints no total. With it the command below is '
-        f"budgeted, and the bar is drawn.</span></div>"
-        if not chosen
-        else ""
+        f'{options}</select></label> <span class="gm-cap">Not in this text. With it each change is budgeted and the bar is drawn.</span></div>'
     )
 
 

@@ -6,6 +6,7 @@ import re
 from html import escape
 from typing import Any, Mapping, Sequence
 
+from glmcalc.advise.classes import death_class
 from glmcalc.present.command_html import command_block
 from glmcalc.present.ledger import cents, gib_text
 from glmcalc.present.prose import link, prose, short_address
@@ -86,7 +87,7 @@ def from_to(change: Mapping[str, Any]) -> str:
     why = text.split(": ", 1)[1] if ": " in text else ""
     return (
         f'<span class="gm-from"><code>{escape(str(change["name"]))}</code> <del>{escape(before)}</del> → '
-        f'<ins>{escape(str(change["to"]))}</ins></span> <span class="gm-cap">{prose(_capital(why))}</span>'
+        f'<ins>{escape(after)}</ins></span> <span class="gm-cap">{prose(_capital(why))}</span>'
     )
 
 
@@ -124,10 +125,10 @@ def _buys(data: Mapping[str, Any], asked: tuple[int, int] | None) -> str:
     if after:
         status = {"fits": "fits", "marginal": "is marginal"}.get(after["verdict"]["status"], "does not fit")
         parts.append(f"The command {status}: {prose(_lower(after['verdict']['reason']))}")
-    elif data["command"]:
-        parts.append(
-            "Not budgeted: " + prose(data["missing"][0] if data["missing"] else "no figure for this case") + "."
-        )
+    elif data["command"] and change["kind"] in ("flag", "env"):
+        missing = str(data["missing"][0]) if data["missing"] else "no figure for this case"
+        until = "until the GPU is chosen" if missing.startswith("the GPU") else f"({prose(missing)})"
+        parts.append(f"Not budgeted {until}.")
     return " ".join(parts)
 
 
@@ -187,7 +188,10 @@ def avoid_part(data: Mapping[str, Any]) -> str:
 
 
 def look_part(data: Mapping[str, Any]) -> str:
-    """Which lines would settle it, where the answer is not sure; and for an unknown cause, what was ruled out."""
+    """Which lines would settle it, where the answer is not sure; for an unknown cause also what was ruled out; what a
+    healthy log is good for."""
+    if data["class"] == "healthy":
+        return f'<section><h2>What it is good for</h2><p class="gm-n">{prose(death_class("healthy")["verify"])}</p></section>'
     if not data["look_for"] or _is_command(data):
         return ""
     rows = "".join(f"<li><code>{escape(text)}</code></li>" for text in data["look_for"][:_LINES_KEPT])
