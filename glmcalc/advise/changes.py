@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from itertools import chain, islice
+
+from glmcalc.advise.classes import class_names
+from glmcalc.advise.relief import relieves
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
-from glmcalc.solve.nearest import COSTS, nearest_fit
-from glmcalc.solve.steps import applied
+from glmcalc.facts.frozen import record, replace
+from glmcalc.model.deployment import Deployment
+from glmcalc.solve.nearest import COSTS, ladder
+from glmcalc.solve.steps import applied, changed_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, Iterable
+    from typing import Any, Callable, Iterable, Iterator
 
     from glmcalc.advise.case import Case
+    from glmcalc.model.resolved import Resolved
 
     Enough = Callable[[Any, Plan | None], bool]
 
@@ -23,6 +29,10 @@ _WHOLE_FLAGS = (
     "kv_cache_dtype", "decode_context_parallel_size", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
     "max_model_len", "block_size", "max_cudagraph_capture_size",
 )  # fmt: skip
+
+
+_MOST_TRIED = 120
+_HIGH_LINE = 0.95
 
 
 @record
@@ -88,16 +98,31 @@ def set_flag(
             continue
         if made.plan is None or made.plan.verdict.status == "fits":
             return made
-        if risky is None and made.plan.verdict.status == "marginal":
+        if risky is None and (made.plan.verdict.status == "marginal" or budget_is_refuted(case)):
             risky = made
     return risky
+
+
+def budget_is_refuted(case: Case) -> bool:
+    """Whether the server came further than the budget would have let it: then its estimate is too high for this case."""
+    if case.plan is None or case.plan.verdict.status != "does_not_fit":
+        return False
+    order = class_names()
+    stage = case.plan.verdict.stage
+    return stage in order and order.index(stage) < order.index(case.death.death)
+
+
+def needs_more(change: Change) -> bool:
+    """Whether a change takes GPUs that may not be there."""
+    return any(word in change.text.split(":")[0] for word in ("--tensor-parallel-size", "--pipeline-parallel-size"))
 
 
 def is_sure(change: Change) -> bool:
     """Whether a change may stand first: the budget confirms it, or can say no more than marginal of this deployment."""
     if change.kind == "version":
         return False
-    return change.risk is None or bool(change.plan and change.plan.resolved.uncertain)
+    made = change.plan
+    return change.risk is None or bool(made and made.resolved.uncertain and made.verdict.status == "marginal")
 
 
 def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) -> Change | None:
@@ -126,23 +151,57 @@ def _resolved_value(made: Plan, name: str) -> Any:
 
 
 def several(case: Case, why: str) -> Change | None:
-    """The nearest command that fits when no single flag makes it fit; None without a budget or a solution."""
+    """The first command of the ladder that fits and relieves what died, whatever the budget of the old one says.
+
+    None without a budget or such a command. A shorter context is left to the change of that name.
+    """
     if case.plan is None:
         return None
-    found = nearest_fit(case.plan)
-    if found is None:
-        return None
-    text = f"{found.described}: {why}"
-    row = found.change[0] if len(found.change) == 1 else None
-    if row is not None and str(row["flag"]).startswith("--") and row["name"] in _WHOLE_FLAGS:
-        command = found.deployment.command()
-        return Change("flag", row["flag"], row["from"], row["to"], text, found.cost, command, found.plan)
-    return Change("action", None, None, None, text, found.cost, found.deployment.command(), found.plan)
+    asked, r = case.plan.resolved.asked, case.plan.resolved
+    died = replace(case.plan, verdict=replace(case.plan.verdict, status="does_not_fit", stage=case.death.death))
+    for changes in islice(chain(_smaller_steps(died.resolved, case.death.death), ladder(died)), _MOST_TRIED):
+        if "max_model_len" in changes:
+            continue
+        try:
+            made = plan(applied(asked, changes, r.device))
+        except InputError:
+            continue
+        sure = made.verdict.status == "fits" or (made.verdict.status == "marginal" and made.resolved.uncertain)
+        if sure and relieves(case, made):
+            return _as_change(asked.changed(**changes), made, changed_settings(r, made.resolved, changes), why)
+    return None
 
 
-def action(text: str, command: str | None = None, cost: str | None = None) -> Change:
+def _smaller_steps(r: Resolved, death: str) -> Iterator[dict[str, Any]]:
+    """Before anything is given up for a pool or a profile run: fewer tokens, fewer rows, and the line up for a pool."""
+    if death not in ("startup_no_kv_blocks", "profile_run_activation"):
+        return
+    for tokens in (r.max_num_batched_tokens, 8192, 4096, 2048):
+        for seqs in (r.max_num_seqs, 64, 16):
+            changes: dict[str, Any] = {}
+            if seqs < r.max_num_seqs:
+                changes["max_num_seqs"] = seqs
+            if max(seqs, 1) <= tokens < r.max_num_batched_tokens:
+                changes["max_num_batched_tokens"] = tokens
+            if changes:
+                yield changes
+                if death == "startup_no_kv_blocks" and r.gpu_memory_utilization < _HIGH_LINE:
+                    yield {**changes, "gpu_memory_utilization": _HIGH_LINE}
+
+
+def _as_change(after: Deployment, made: Plan, rows: list[dict[str, Any]], why: str) -> Change:
+    told = ", ".join(f"{row['flag']} {row['to'] if row['to'] is not None else 'off'}" for row in rows)
+    cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in rows if row["name"] in COSTS))
+    text = f"{told}: {why}"
+    if len(rows) == 1 and rows[0]["name"] in _WHOLE_FLAGS:
+        row = rows[0]
+        return Change("flag", row["flag"], row["from"], row["to"], text, cost, after.command(), made)
+    return Change("action", None, None, None, text, cost, after.command(), made)
+
+
+def action(text: str, command: str | None = None, cost: str | None = None, risk: str | None = None) -> Change:
     """Something to do that is no flag."""
-    return Change("action", None, None, None, text, cost, command)
+    return Change("action", None, None, None, text, cost, command, None, risk)
 
 
 def variable(case: Case, name: str, value: str, why: str, before: object = None, risk: str | None = None) -> Change:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from glmcalc.advise.account import cause_of, masked, masked_all, quote, ticket, what_was_read
 from glmcalc.advise.case import Case, masked_words, open_case
-from glmcalc.advise.changes import Change, action, is_sure, several
+from glmcalc.advise.changes import Change, action, is_sure, needs_more, several
 from glmcalc.advise.classes import QUIET, death_class
-from glmcalc.advise.flag_changes import shortening_is_cheap
+from glmcalc.advise.pool_changes import shortening_is_cheap
 from glmcalc.advise.remedies import remedy
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
@@ -173,14 +175,33 @@ def _changes(case: Case) -> tuple[Change | None, tuple[Change, ...]]:
     """The first remedy that the budget confirms, then the others in order; where no flag is enough, the nearest command."""
     if case.death.death in QUIET:
         return None, ()
-    found = [change for name in _remedies(case) if (change := remedy(name, case)) is not None]
-    best = next((change for change in found if is_sure(change)), None)
-    if best is None:
-        best = several(case, "no single flag is enough") or action(
-            "No single flag mends this within the budget: see the ladder, glmcalc downgrade."
-        )
-    others = {(change.kind, change.name, change.text): change for change in found if change is not best}
-    return best, tuple(others.values())[:_MOST_ALTERNATIVES]
+    found = _without_repeats([change for name in _remedies(case) if (change := remedy(name, case)) is not None])
+    best = next((change for change in found if is_sure(change) and not needs_more(change)), None)
+    best = best or _best_of_the_rest(case, found)
+    others = (change for change in found if change.text != best.text and (change.command or best) != best.command)
+    return best, tuple(islice(others, _MOST_ALTERNATIVES))
+
+
+def _best_of_the_rest(case: Case, found: list[Change]) -> Change:
+    """Where no change that stays on these GPUs is confirmed: several flags, else the least doubtful flag, else more GPUs."""
+    whole = several(case, "this relieves what ran out, by the budget")
+    if whole is not None and not needs_more(whole):
+        return whole
+    doubtful = next((change for change in found if change.kind == "flag" and change.risk and change.command), None)
+    if doubtful is not None:
+        text = f"No single flag is confirmed by the budget. First to try: {doubtful.text} Risk: {doubtful.risk}"
+        return action(text, doubtful.command, doubtful.cost)
+    sure = next((change for change in found if is_sure(change)), None)
+    ladder = action("No single flag mends this within the budget: see the ladder, glmcalc downgrade.")
+    return sure or whole or ladder
+
+
+def _without_repeats(found: list[Change]) -> list[Change]:
+    """Each command once, and each text once."""
+    kept: dict[object, Change] = {}
+    for change in found:
+        kept.setdefault(change.command if change.command and change.kind == "flag" else change.text, change)
+    return list(kept.values())
 
 
 def _remedies(case: Case) -> tuple[str, ...]:

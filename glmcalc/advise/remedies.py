@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from glmcalc.advise import flag_changes as flags
 from glmcalc.advise import other_engines
+from glmcalc.advise import pool_changes as pool
 from glmcalc.advise.changes import Change, action, set_flag, variable, version
+from glmcalc.advise.relief import short_bytes
+from glmcalc.facts.quantity import MIB, gib
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +33,6 @@ _ACTIONS = {
     "other_engine": "This engine is not budgeted here. Shorten the session length, or raise its share for the cache.",
     "host_ram": "Raise the container's memory limit (RAM, not VRAM), or take less pinned memory for offload.",
     "host_shm": "Give more shared memory: docker run --shm-size 32g, or an emptyDir with medium: Memory at /dev/shm.",
-    "expandable": "Where much is `reserved by PyTorch but unallocated`: PYTORCH_CUDA_ALLOC_CONF=expandable_segments:True.",
     "llama_context": "Lower -c (context over all slots), or store the cache as -ctk q8_0 -ctv q8_0.",
     "llama_context_up": "Raise -c, or lower -np: slots times context must fit in the cache.",
     "llama_layers": "Lower -ngl, or keep experts on the CPU (--n-cpu-moe), or take a smaller quantization.",
@@ -55,6 +57,30 @@ def _tokens(case: Case) -> Change | None:
 def _of_vllm(make: Callable[[Case], Change | None]) -> Callable[[Case], Change | None]:
     """None for a log of another engine, which has no such flag."""
     return lambda case: make(case) if case.facts.engine in (None, "vllm") else None
+
+
+def _expandable(case: Case) -> Change | None:
+    """Where the allocator holds fragments that would have been enough; None where the log says that they are small."""
+    held = case.value("unallocated_bytes")
+    if held is not None and held < max(short_bytes(case), 256 * MIB):
+        return None
+    told = "fragments" if held is None else f"{gib(held)} GiB of fragments"
+    why = f"{told} that the allocator holds can be used again"
+    return variable(
+        case,
+        "PYTORCH_CUDA_ALLOC_CONF",
+        "expandable_segments:True",
+        why,
+        None,
+        "it helps against fragments, not against growth",
+    )
+
+
+def _without_scratch(case: Case) -> Change | None:
+    """None for releases that carry the fix already."""
+    if case.plan is not None and case.plan.resolved.version.release >= (0, 33, 0):
+        return None
+    return version("A release that carries PR 53755: the scratch is no longer allocated whole.", None, case)
 
 
 def _upgrade(case: Case) -> Change | None:
@@ -89,25 +115,26 @@ def _spoken(name: str) -> Callable[[Case], Change | None]:
 REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     **{name: _spoken(name) for name in _ACTIONS},
     "no_dcp": _no_dcp,
+    "expandable": _expandable,
     "sglang_fraction_up": other_engines.raise_fraction,
     "llama_ubatch": other_engines.smaller_ubatch,
     "free_memory": flags.free_memory,
     "lower_to_free": _of_vllm(flags.lower_to_free),
     "lower_utilization": _lower,
-    "raise_utilization": _of_vllm(flags.raise_utilization),
+    "raise_utilization": _of_vllm(pool.raise_utilization),
     "batched_tokens": _tokens,
     "sequences": _of_vllm(flags.sequences),
-    "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else flags.sequences_to_pool(case),
-    "kv_length": _of_vllm(flags.kv_length),
-    "keep_length": flags.keep_length,
-    "kv_record": flags.kv_record,
-    "context_parallel": flags.context_parallel,
+    "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else pool.sequences_to_pool(case),
+    "kv_length": _of_vllm(pool.kv_length),
+    "keep_length": pool.keep_length,
+    "kv_record": pool.kv_record,
+    "context_parallel": pool.context_parallel,
     "weights": _of_vllm(flags.weights),
-    "more_pool": _of_vllm(flags.more_pool),
+    "more_pool": _of_vllm(pool.more_pool),
     "capture_size": _of_vllm(flags.capture_size),
     "odd_length": flags.odd_length,
     "upgrade": _upgrade,
-    "upgrade_53755": lambda case: version("A release that carries PR 53755: the scratch is no longer allocated whole.", None, case),
+    "upgrade_53755": _without_scratch,
     "bf16_kv": _bf16_kv,
     "flashinfer_workspace": _of_vllm(lambda case: variable(case, "VLLM_FLASHINFER_WORKSPACE_BUFFER_SIZE", str(800 << 20), "twice the fixed workspace of 394 MiB, taken off the slack", 394 << 20)),
     "indexer_logits": _of_vllm(lambda case: variable(case, "VLLM_SPARSE_INDEXER_MAX_LOGITS_MB", "256", "prefill logits in half-size chunks", 512, "decode logits are not chunked: they grow with rows x max_model_len")),
