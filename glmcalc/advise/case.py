@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from glmcalc.budget.plan import plan
@@ -70,6 +71,11 @@ def open_case(
     if "engine_version" not in settings and facts.engine == "vllm" and facts.engine_version:
         settings["engine_version"] = facts.engine_version
         inferred.append(f"vLLM {facts.engine_version}: line {facts.version_line}")
+    if facts.engine not in (None, "vllm") and not settings.get("model"):
+        missing.append(
+            f"a budget: {facts.engine} is not modelled here; what is proposed rests on the log's own figures"
+        )
+        return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     if not settings.get("model"):
         missing.append("the model and flags: paste the command too, or the line `non-default args`")
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
@@ -126,17 +132,39 @@ def _read(parsed: ParsedCommand) -> dict[str, Any]:
 def _add_gpu(facts: LogFacts, settings: dict[str, Any], inferred: list[str], missing: list[str]) -> None:
     total = facts.last_value("gpu_total_bytes")
     if settings.get("gpu") is None:
-        named = device_of_total(int(total.value)) if total else None
+        named, why = _named_gpu(facts, int(total.value) if total else None, total.line if total else None)
         if named is None:
             missing.append("the GPU: give --gpu, or the line with `total capacity`")
             return
         settings["gpu"] = named
-        inferred.append(
-            f"{named}: {engine_gib(int(total.value)) if total else ''} GiB in line {total.line if total else ''}"
-        )
+        inferred.append(f"{named}: {why}")
     parallel = [settings.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline", "data")]
     if settings.get("gpus") is None and all(size is None for size in parallel):
         inferred.append("one GPU: no parallel size is stated")
+
+
+# What drivers and kernels call the devices that come in one size only.
+_BY_NAME = (
+    ("GB300", "gb300_nvl72"), ("GB200", "gb200_nvl72"), ("B300", "b300_sxm"), ("B200", "b200_sxm"), ("H200 NVL", "h200_nvl"),
+    ("H200", "h200_sxm"), ("RTX PRO 6000", "rtx_pro_6000"), ("H100 NVL", "h100_nvl"), ("H100 80GB HBM3", "h100_sxm"),
+    ("MI355X", "mi355x"), ("MI325X", "mi325x"), ("MI300X", "mi300x"), ("GB10", "dgx_spark_gb10"),
+)  # fmt: skip
+_DEVICE_LINE = re.compile(r"device_name=[\w. -]+|NVIDIA[ _][\w. -]+|AMD[ _]Instinct[\w. -]+")
+
+
+def _named_gpu(facts: LogFacts, printed: int | None, line: int | None) -> tuple[str | None, str]:
+    """The device by its printed memory, else by its name in a line of the log; and what it was taken from."""
+    if printed is not None:
+        named = device_of_total(printed)
+        if named is not None:
+            return named, f"{engine_gib(printed)} GiB in line {line}"
+    for row in facts.lines[:2000]:
+        found = _DEVICE_LINE.search(row.text) if "NVIDIA" in row.text or "Instinct" in row.text else None
+        name = found[0].replace("_", " ") if found else ""
+        for words, device in _BY_NAME:
+            if found and re.search(rf"\b{words}\b", name):
+                return device, f"named in line {row.number}"
+    return None, ""
 
 
 def device_of_total(total: int) -> str | None:

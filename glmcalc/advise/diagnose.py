@@ -8,6 +8,7 @@ from glmcalc.advise.account import cause_of, masked, masked_all, quote, ticket, 
 from glmcalc.advise.case import Case, masked_words, open_case
 from glmcalc.advise.changes import Change, action, is_sure, needs_more, several
 from glmcalc.advise.classes import QUIET, death_class
+from glmcalc.advise.other_engines import not_to_touch
 from glmcalc.advise.pool_changes import shortening_is_cheap
 from glmcalc.advise.remedies import remedy
 from glmcalc.facts.errors import InputError
@@ -64,10 +65,10 @@ class Diagnosis:
             "meaning": row["meaning"],
             "change": change.to_dict() if change else None,
             "command": command,
-            "verify": row["verify"] if death.death not in QUIET else None,
+            "verify": _verify(row, case.facts.engine) if death.death not in QUIET else None,
             "cost": change.cost if change else None,
             "alternatives": [masked_all(other.as_alternative()) for other in self.alternatives],
-            "do_not_touch": row["do_not_touch"],
+            "do_not_touch": _not_to_touch(case, row["do_not_touch"]),
             "known_issue": death.signature.known_issue if death.signature else None,
             "missing": list(case.missing),
             "look_for": row["look_for"] if death.death == "unknown" or death.confidence == "low" else [],
@@ -111,6 +112,19 @@ def diagnose(source: str | BinaryIO, command: str | None = None, stated: Mapping
     case = open_case(facts, death, command, stated)
     change, alternatives = _changes(case)
     return Diagnosis(case, cause_of(case), change, alternatives, earlier)
+
+
+def _verify(row: Mapping[str, Any], engine: str | None) -> str:
+    """How to see that it holds, by the lines that the engine prints."""
+    return str(row["verify_of"].get(engine, row["verify"]))
+
+
+def _not_to_touch(case: Case, rows: list[dict[str, str]]) -> list[dict[str, str]]:
+    """What not to touch; the length is left out where the signature says that what died grows with the context."""
+    row = case.death.signature
+    grows = row is not None and any("context" in text or "max_model_len" in text for text in row.cause)
+    kept = [one for one in rows if not (grows and one["name"] == "max_model_len")]
+    return not_to_touch(kept, case.facts.engine)
 
 
 def _last_failed(deaths: list[Death]) -> int:

@@ -77,3 +77,30 @@ def smaller_ubatch(case: Case) -> Change:
 def _number(case: Case, name: str) -> float | None:
     value = case.facts.arguments.get(name)
     return value if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+
+# What vLLM's settings are called elsewhere; None: there is no such thing.
+_NAMES: dict[str, dict[str, str | None]] = {
+    "sglang": {
+        "gpu_memory_utilization": "mem_fraction_static", "max_model_len": "context_length", "max_num_seqs": "max_running_requests",
+        "max_num_batched_tokens": "chunked_prefill_size", "enforce_eager": "disable_cuda_graph", "kv_cache_dtype": "kv_cache_dtype",
+    },
+    "llama.cpp": {
+        "gpu_memory_utilization": None, "max_model_len": "-c", "max_num_seqs": "-np", "max_num_batched_tokens": "-b",
+        "enforce_eager": None, "kv_cache_dtype": "-ctk, -ctv",
+    },
+}  # fmt: skip
+
+
+def not_to_touch(rows: list[dict[str, str]], engine: str | None) -> list[dict[str, str]]:
+    """What not to touch, in the words of ``engine``; rows whose settings it does not have are left out."""
+    names = _NAMES.get(engine or "")
+    if names is None:
+        return rows
+    told = []
+    for row in rows:
+        words = [(name, names.get(name.split()[0], name.split()[0])) for name in row["name"].split(", ")]
+        kept = [" ".join((other, *name.split()[1:])) for name, other in words if other]
+        if kept:
+            told.append({"name": ", ".join(kept), "why": row["why"]})
+    return told
