@@ -11,6 +11,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
+from glmcalc.solve.steps import applied, changed_settings, costs
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -18,29 +19,8 @@ if TYPE_CHECKING:
 
 
 _SMALL_SEQS = 64
-_FLAGS = {
-    "kv_cache_dtype": "--kv-cache-dtype", "decode_context_parallel_size": "--decode-context-parallel-size",
-    "max_num_seqs": "--max-num-seqs", "max_num_batched_tokens": "--max-num-batched-tokens",
-    "gpu_memory_utilization": "--gpu-memory-utilization", "speculative_method": "--speculative-config",
-    "max_model_len": "--max-model-len", "model": "model", "tensor_parallel_size": "--tensor-parallel-size",
-    "pipeline_parallel_size": "--pipeline-parallel-size", "gpus": "GPUs", "block_size": "--block-size",
-}  # fmt: skip
-
-# What a change costs besides memory, with where that was reported.
-COSTS = {
-    "kv_cache_dtype": "FP8 KV: 96.2 % on GSM8K (InternLM/lmdeploy#4952); no clean comparison with bf16 is known",
-    "decode_context_parallel_size": "a single stream decodes slower: 39.6 to 33.2, 34.0 or 27.0 tok/s at 2, 4 or 8 over PCIe "
-    "(local-inference-lab/rtx6kpro#25)",
-    "max_num_seqs": "requests beyond it wait",
-    "max_num_batched_tokens": "long prompts prefill in more chunks",
-    "gpu_memory_utilization": "moves memory from the pool to the slack",
-    "speculative_method": "lossless; decode 1.25 to 3 times slower at batch 1",
-    "max_model_len": "longer requests are refused",
-    "model": "another checkpoint to download; small losses in reported evaluations",
-    "tensor_parallel_size": "more GPUs",
-    "pipeline_parallel_size": "more GPUs, and pipeline bubbles",
-    "block_size": "none",
-}
+# What a change costs besides memory, by setting.
+COSTS = costs()
 _NVFP4 = {"zai-org/GLM-5.2-FP8": "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2": "nvidia/GLM-5.2-NVFP4"}
 
 
@@ -184,18 +164,18 @@ def _try(start: Plan, changes: dict[str, Any]) -> Mend | None:
     length = changes.get("max_model_len", 0)
     given = {name: value for name, value in changes.items() if name != "max_model_len"}
     try:
-        mended = plan(asked.changed(**given))
+        mended = plan(applied(asked, given, start.resolved.device))
         if length is None:
             shorter = _safe_length(mended)
             if shorter is None or shorter >= start.resolved.max_model_len:
                 return None
             given["max_model_len"] = shorter
-            mended = plan(asked.changed(**given))
+            mended = plan(applied(asked, given, start.resolved.device))
     except InputError:
         return None
     if mended.verdict.status != "fits":
         return None
-    shown = _changed(start.resolved, mended.resolved, given)
+    shown = changed_settings(start.resolved, mended.resolved, given)
     cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in shown if row["name"] in COSTS))
     return Mend(mended.resolved.asked, mended, tuple(shown), cost)
 
@@ -209,28 +189,3 @@ def _safe_length(candidate: Plan) -> int | None:
         return None
     rounded = longest // 1000 * 1000
     return rounded - 8 if rounded % r.block_size == 0 and r.mtp else rounded
-
-
-def _changed(before: Resolved, after: Resolved, given: dict[str, Any]) -> list[dict[str, Any]]:
-    was, now = _values(before), _values(after)
-    return [
-        {"name": name, "flag": _FLAGS[name], "from": was[name], "to": now[name]}
-        for name in given
-        if name in was and was[name] != now[name]
-    ]
-
-
-def _values(r: Resolved) -> dict[str, Any]:
-    return {
-        "kv_cache_dtype": r.asked.kv_cache_dtype or "auto",
-        "decode_context_parallel_size": r.dcp,
-        "max_num_seqs": r.max_num_seqs,
-        "max_num_batched_tokens": r.max_num_batched_tokens,
-        "gpu_memory_utilization": r.gpu_memory_utilization,
-        "speculative_method": r.asked.speculative_method,
-        "max_model_len": r.max_model_len,
-        "model": r.checkpoint.name,
-        "tensor_parallel_size": r.tp,
-        "pipeline_parallel_size": r.pp,
-        "block_size": r.block_size,
-    }

@@ -24,6 +24,7 @@ ROWS = {
     "glossary.csv": lambda: load_csv("glossary.csv"),
     "hardware.csv": lambda: load_csv("hardware.csv"),
     "death_classes.jsonl": lambda: load_jsonl("death_classes.jsonl"),
+    "downgrade_steps.jsonl": lambda: load_jsonl("downgrade_steps.jsonl"),
     "log_lines.jsonl": lambda: load_jsonl("log_lines.jsonl"),
     "oom_signatures.jsonl": lambda: load_jsonl("oom_signatures.jsonl"),
     "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),

@@ -1,0 +1,63 @@
+"""In which order things are given up: least harm first, by class of death, with what is to be kept moved to the end.
+
+Order and its reasons: T (``max_num_batched_tokens``), capture sizes and request caps cost nothing but waiting; a KV record
+with scales has no reported loss; then context parallelism, up to half of the length (how long requests really are is not
+known here), MTP, weights, eager mode, any length, pipeline stages, and at the very end KV records with a reported loss or
+without any evaluation. Utilization creates no memory: it goes down where a death lies beyond the line, up where the pool is
+short and the slack is real.
+"""
+
+from __future__ import annotations
+
+from glmcalc.advise.ladder_limits import PREEMPTION, RUNTIME
+from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import nearest
+
+KEEPS = ("context", "users", "quality", "speed")
+
+_BASE = (
+    "idle_gpus", "kv_cache_memory_bytes", "num_gpu_blocks_override", "max_num_batched_tokens", "max_cudagraph_capture_size",
+    "max_num_seqs", "gpu_memory_utilization", "kv_cache_dtype", "gpu_memory_utilization_up", "engine_version",
+    "decode_context_parallel_size", "max_model_len", "speculative_method", "max_num_batched_tokens_low", "max_num_seqs_low",
+    "model_fp8", "model", "max_cudagraph_capture_size_low", "enforce_eager", "max_model_len_low", "spread",
+    "kv_cache_dtype_bf16", "kv_cache_dtype_nvfp4", "kv_cache_dtype_plain",
+)  # fmt: skip
+
+# What each priority gives up last, in this order.
+_LAST = {
+    "context": ("max_model_len", "max_model_len_low"),
+    "users": ("max_num_seqs", "max_num_seqs_low"),
+    "quality": ("kv_cache_dtype", "model_fp8", "model", "kv_cache_dtype_nvfp4", "kv_cache_dtype_plain"),
+    "speed": (
+        "max_num_batched_tokens", "max_num_batched_tokens_low", "decode_context_parallel_size", "speculative_method",
+        "spread", "max_cudagraph_capture_size_low", "enforce_eager",
+    ),
+}  # fmt: skip
+
+# What comes first for a death at this limit; the rest follows in the base order.
+_FIRST = {
+    RUNTIME: ("max_num_batched_tokens", "engine_version", "max_num_seqs", "gpu_memory_utilization", "kv_cache_dtype_bf16"),
+    "cuda_graph_capture": ("max_cudagraph_capture_size", "max_num_seqs", "gpu_memory_utilization"),
+    "startup_free_memory": ("gpu_memory_utilization",),
+    PREEMPTION: ("max_num_seqs", "kv_cache_dtype", "decode_context_parallel_size", "gpu_memory_utilization_up"),
+}  # fmt: skip
+
+
+def check_keep(keep: str) -> str:
+    """``keep`` as it is.
+
+    Raises:
+        InputError: none of the four; the nearest is offered.
+    """
+    if keep not in KEEPS:
+        close = nearest(str(keep), KEEPS)
+        raise InputError("keep", keep, f"one of {', '.join(KEEPS)}" + (f" (did you mean {close}?)" if close else ""))
+    return keep
+
+
+def order(limit: str | None, keep: str) -> tuple[str, ...]:
+    """Knobs (ids of ``data/downgrade_steps.jsonl``), the least harmful first, for a death at ``limit``."""
+    first = _FIRST.get(limit or "", ())
+    ranked = (*first, *(knob for knob in _BASE if knob not in first))
+    last = _LAST[keep]
+    return (*(knob for knob in ranked if knob not in last), *last)
