@@ -40,9 +40,9 @@ function render({ model, el }) {
     note.classList.toggle("gm-err", Boolean(bad));
   }
   function diagnose() {
-    if (!box.value && box.dataset.file) return send({ kind: "change", changes: fields() });
+    if (!box.value && box.dataset.from) return send({ kind: "change", changes: fields() });
     const bytes = new TextEncoder().encode(box.value);
-    delete box.dataset.file;
+    delete box.dataset.from;
     if (bytes.length > model.get("most")) return say(model.get("too_large"), true);
     wanted = true;
     read = box.value;
@@ -53,7 +53,7 @@ function render({ model, el }) {
     say(`Reading ${file.name} …`);
     const bytes = await file.arrayBuffer();
     box.value = "";
-    box.dataset.file = file.name;
+    box.dataset.from = file.name;
     wanted = true;
     send({ kind: "log" }, bytes);
   }
@@ -116,12 +116,12 @@ function render({ model, el }) {
     root.removeAttribute("aria-busy");
     if (typeof view.fill === "string") {
       box.value = read = view.fill;
-      delete box.dataset.file;
+      delete box.dataset.from;
     }
     showParts(view.parts);
     root.dataset.state = view.state;
     root.dataset.class = view.class;
-    const name = box.dataset.file;
+    const name = box.dataset.from;
     say(name && view.state === "read" ? `${name}: ${view.note}` : view.note, Boolean(view.errors.log));
     showFields(view);
     showLink(view.query);
@@ -170,7 +170,7 @@ function render({ model, el }) {
     },
     clear: () => {
       box.value = read = "";
-      delete box.dataset.file;
+      delete box.dataset.from;
       send({ kind: "clear" });
       box.focus();
     },

@@ -118,7 +118,9 @@ def _beyond_the_line(bar: Bar, death: str, tried: int, free: int) -> Bar:
     What else lay beyond is what the log leaves: the total, less the line, less what was free.
     """
     edge = max([bar.line, *(part.end for part in bar.inside)])
-    others = tuple(part for part in bar.outside if part.name not in ("unprofiled_transients", "outside"))
+    others = _to_the_right(
+        [part for part in bar.outside if part.name not in ("unprofiled_transients", "outside")], bar.frame
+    )
     merged = [part for part in bar.outside if part.name == "outside"]
     held = bar.frame - edge - free
     known = sum(part.size for part in others)
@@ -130,15 +132,22 @@ def _beyond_the_line(bar: Bar, death: str, tried: int, free: int) -> Bar:
         others = (Segment("outside", "Outside the line", bar.frame - held, bar.frame, _gib(held), "ctx", True),)
     elif held - known > _ODD:
         start = bar.frame - held
-        since = Segment(
-            "held", "Held since start", start, bar.frame - known, _gib(cents_left(held, others)), "trans", True
-        )
+        since = Segment("held", "Held since start", start, bar.frame - known, _gib(_left(held, others)), "trans", True)
         others = (since, *others)
     mark = _asked(edge - max(tried - free, 0), tried, max(tried - free, 0), label)
     return replace(bar, outside=others, free=None, need=None, dead=mark)
 
 
-def cents_left(held: int, others: Sequence[Segment]) -> float:
+def _to_the_right(parts: Sequence[Segment], end: int) -> tuple[Segment, ...]:
+    """``parts`` one beside the other, the last up to ``end``."""
+    placed: list[Segment] = []
+    for part in reversed(parts):
+        placed.insert(0, _moved(part, end - part.size))
+        end -= part.size
+    return tuple(placed)
+
+
+def _left(held: int, others: Sequence[Segment]) -> float:
     """Bytes of ``held`` that ``others`` leave, so that the printed figures add up."""
     return (cents(held) - sum(round(100 * float(part.printed.replace(",", ""))) for part in others)) * GIB / 100
 

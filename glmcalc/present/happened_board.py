@@ -142,14 +142,13 @@ class Happened:
 
     def _parts(self, data: Mapping[str, Any], made: Diagnosis) -> dict[str, str]:
         case = made.case
-        tried, free = case.value("tried_bytes"), case.value("free_bytes")
-        asked = (int(tried), int(free)) if tried is not None and free is not None else None
+        tried = case.value("tried_bytes")
         return {
             "verdict": html.death_tile(data),
             "mini": html.death_brief(data),
             "ask": self._ask(made),
             "quotes": quotes(data["evidence"], made.death.signature),
-            "change": html.change_part(data, asked, _loading_seconds(made)),
+            "change": html.change_part(data, int(tried) if tried else None, _loading_seconds(made)),
             "bar": self._bar(made, self.shapes),
             "second": html.second_part(data),
             "avoid": html.avoid_part(data),

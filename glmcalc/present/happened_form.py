@@ -95,6 +95,6 @@ EMPTY = (
     '<p><button type="button" class="gm-as-link" data-act="example">Fill in an example: a death at 4 % of the KV pool</button></p>'
     '<h2>Three lines to look for</h2><ul class="gm-notes"><li><code>Model loading took … GiB</code>: it got past the weights.</li>'
     "<li><code>Available KV cache memory: … GiB</code>: it got past the profile run.</li>"
-    "<li>The first line with <code>Error</code>, and the Traceback above it; <code>EngineDeadError</code> is never the first.</li></ul></section>"
+    "<li>The first line with <code>Error</code>, and the stack above it; <code>EngineDeadError</code> is never the first.</li></ul></section>"
 )
 """What the page shows before anything was given."""

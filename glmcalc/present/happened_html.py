@@ -56,11 +56,11 @@ def _own_words(data: Mapping[str, Any]) -> str:
     return str(data["budget"]["verdict"]["reason"])
 
 
-def change_part(data: Mapping[str, Any], asked: tuple[int, int] | None = None, loading: float | None = None) -> str:
+def change_part(data: Mapping[str, Any], asked: int | None = None, loading: float | None = None) -> str:
     """The one change to make now: from and to, the whole command, what it buys and costs, how to verify it.
 
     Args:
-        asked: bytes that were asked for and bytes that were free, where the log says so.
+        asked: bytes that were asked for, where the log says so.
         loading: seconds that loading the weights took in this log.
     """
     change = data["change"]
@@ -107,14 +107,14 @@ def facts(rows: Sequence[tuple[str, str]]) -> str:
     return f'<dl class="gm-facts">{cells}</dl>' if cells else ""
 
 
-def _buys(data: Mapping[str, Any], asked: tuple[int, int] | None) -> str:
+def _buys(data: Mapping[str, Any], asked: int | None) -> str:
     """Bytes and tokens that the change moves, by the budget before and after it."""
     parts = []
     change, after, before = data["change"], data["after"], data["budget"]
     grows = change["name"] == "--max-num-batched-tokens" and change["from"] and change["to"]
     if asked and grows and data["class"] == "runtime_workspace":
-        smaller = asked[0] * int(change["to"]) // int(change["from"])
-        parts.append(f"Scratch {_gib(asked[0])} → {_gib(smaller)} GiB, in proportion; {_gib(asked[1])} GiB was free.")
+        smaller = asked * int(change["to"]) // int(change["from"])
+        parts.append(f"Scratch {_gib(asked)} → {_gib(smaller)} GiB, in proportion.")
     if after and before and after["kv"].get("available_bytes") is not None and before["kv"].get("available_bytes"):
         old, new = before["kv"], after["kv"]
         more = (new.get("tokens") or 0) - (old.get("tokens") or 0)
