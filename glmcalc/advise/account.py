@@ -60,6 +60,9 @@ def _figures(case: Case) -> dict[str, str]:
         figures["gpu_index"] = f"{index}"
     if share is not None:
         figures["gpu_memory_utilization"] = f"{share:g}"
+    stated = case.deployment.max_model_len if case.deployment else case.facts.arguments.get("max_model_len")
+    if isinstance(stated, int):
+        figures.setdefault("max_model_len", f"{stated:,}")
     if case.plan is not None:
         r = case.plan.resolved
         figures.setdefault("max_model_len", f"{r.max_model_len:,}")

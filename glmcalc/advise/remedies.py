@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from glmcalc.advise import flag_changes as flags
 from glmcalc.advise import other_engines
 from glmcalc.advise import pool_changes as pool
@@ -14,6 +16,11 @@ if TYPE_CHECKING:
     from typing import Callable
 
     from glmcalc.advise.case import Case
+
+
+_MOE_WORKSPACE = re.compile(
+    r"(?i)(?:moe|cutlass|flashinfer|trtllm)\w*.{0,80}workspace|workspace.{0,80}moe|prepare_moe|cutlass_fused_moe"
+)
 
 
 def remedy(name: str, case: Case) -> Change | None:
@@ -29,7 +36,6 @@ _ACTIONS = {
     "isolate": "Start it when no other process starts or ends on these GPUs; then start the same command.",
     "read_above": "No memory flag mends this. Read the first error, quoted here, and the Traceback above it.",
     "fix_flag": "Mend the flag that the message names. Nothing was loaded, so nothing is known of memory yet.",
-    "moe_backend": "Choose another --moe-backend, or a release in which this one starts.",
     "other_engine": "This engine is not budgeted here. Shorten the session length, or raise its share for the cache.",
     "host_ram": "Raise the container's memory limit (RAM, not VRAM), or take less pinned memory for offload.",
     "host_shm": "Give more shared memory: docker run --shm-size 32g, or an emptyDir with medium: Memory at /dev/shm.",
@@ -57,6 +63,15 @@ def _tokens(case: Case) -> Change | None:
 def _of_vllm(make: Callable[[Case], Change | None]) -> Callable[[Case], Change | None]:
     """None for a log of another engine, which has no such flag."""
     return lambda case: make(case) if case.facts.engine in (None, "vllm") else None
+
+
+def _moe_backend(case: Case) -> Change | None:
+    """Another MoE backend, where the traceback names one's workspace."""
+    at = case.death.lines[0].number if case.death.lines else 0
+    near = (line.text for line in case.facts.lines if at - 60 <= line.number <= at + 5)
+    if not any(_MOE_WORKSPACE.search(text) for text in near):
+        return None
+    return action("Choose another --moe-backend, or a release in which this one starts.")
 
 
 def _expandable(case: Case) -> Change | None:
@@ -115,6 +130,7 @@ def _spoken(name: str) -> Callable[[Case], Change | None]:
 REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     **{name: _spoken(name) for name in _ACTIONS},
     "no_dcp": _no_dcp,
+    "moe_backend": _moe_backend,
     "expandable": _expandable,
     "sglang_fraction_up": other_engines.raise_fraction,
     "llama_ubatch": other_engines.smaller_ubatch,

@@ -22,7 +22,7 @@ def diagnosis_text(data: dict[str, Any], width: int = _WIDTH) -> str:
     signature = f", signature {data['signature']}" if data["signature"] else ""
     lines = [
         *_wrapped(f"{data['title'].upper()}  {data['cause']}", width),
-        f"Class: {data['class']}. Confidence: {data['confidence']}{signature}.",
+        *_wrapped(f"Class: {data['class']}. Confidence: {data['confidence']}{signature}.", width),
     ]
     for row in data["evidence"]:
         lines += _wrapped(row["text"], width, f"  {row['line']:>7,}  ", " " * 11)
@@ -44,7 +44,7 @@ def command_lines(command: str, width: int = _WIDTH) -> list[str]:
     """A command over as many lines as it needs, each but the last ending in a backslash; it pastes as it is."""
     groups: list[str] = []
     for word in _words(command):
-        if groups and not word.startswith("-"):
+        if groups and not word.startswith("-") and not _assigns(groups[-1]):
             groups[-1] += f" {word}"
         else:
             groups.append(word)
@@ -63,6 +63,12 @@ def _words(command: str) -> list[str]:
         return [word if _plain(word) else shlex.quote(word) for word in shlex.split(command)]
     except ValueError:
         return [command]
+
+
+def _assigns(group: str) -> bool:
+    """Whether a group is a variable in front of the command."""
+    name, equals, _ = group.partition("=")
+    return bool(equals) and name.isidentifier()
 
 
 def _plain(word: str) -> bool:
