@@ -91,7 +91,7 @@ class _Job:
 
     def __init__(self, parts: SplitResult, limit: int) -> None:
         self._parts, self._limit = parts, limit
-        self._connection: HTTPConnection | None = None
+        self._sock: Any = None  # kept here: an answer that closes its connection takes the socket away from it
         self.body = b""
         self.problem: str | None = None
 
@@ -110,15 +110,16 @@ class _Job:
         import contextlib
         import socket
 
-        sock = self._connection.sock if self._connection is not None else None
-        if sock is not None:
+        if self._sock is not None:
             with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+                self._sock.shutdown(socket.SHUT_RDWR)
 
     def _fetch(self) -> None:
         connection = self._connect()
         target = (self._parts.path or "/") + (f"?{self._parts.query}" if self._parts.query else "")
         try:
+            connection.connect()
+            self._sock = connection.sock
             connection.request("GET", target, headers=self._headers())
             answer = connection.getresponse()
             if 300 <= answer.status < 400:
@@ -151,8 +152,7 @@ class _Job:
 
         secure = self._parts.scheme.lower() == "https"
         make = http.client.HTTPSConnection if secure else http.client.HTTPConnection
-        self._connection = make(str(self._parts.hostname), self._parts.port, timeout=SECONDS)
-        return self._connection
+        return make(str(self._parts.hostname), self._parts.port, timeout=SECONDS)
 
     def _headers(self) -> dict[str, str]:
         headers = {"Accept": "text/plain, application/json", "Accept-Encoding": "identity", "User-Agent": "glmcalc"}

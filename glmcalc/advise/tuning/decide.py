@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from glmcalc.advise.tuning.evidence import Condition, conditions
-from glmcalc.advise.tuning.gates import gate
+from glmcalc.advise.tuning.gates import gate, rate_bound
 from glmcalc.advise.tuning.room import Room, floor3
 from glmcalc.advise.tuning.state import Setting, State, Step
 from glmcalc.facts.frozen import record, replace
@@ -117,9 +117,9 @@ def _too_high(state: State, made: Plan, room: Room | None) -> tuple[str, Setting
         return "lower", replace(step.setting, gpu_memory_utilization=room.ceiling), text
     free = step.peaks.get("free_bytes")
     if free is not None and free < room.headroom:
-        short = room.headroom - free
+        short = max(room.headroom - free, gate("least_step"))
         target = _down(step.setting, short / room.total)
-        text = f"{gib(free)} GiB were free at the worst moment and {gib(room.headroom)} are needed: {gib(short)} GiB go back."
+        text = f"{gib(free)} GiB were free at the worst moment and {gib(room.headroom)} are needed: {gib(short)} GiB of the pool go back."
         return ("lower", target, text) if target != step.setting else None
     return None
 
@@ -198,44 +198,62 @@ def _not_yet(state: State, found: tuple[Condition, ...]) -> str:
         wrong = [row.text for row in found if row.name in ("errors", "free") and row.met is False]
         waits = [f"{hours:.2f} of {gate('guide_hours'):g} h at this step"] if hours < gate("guide_hours") else []
         return f"The evidence does not suffice yet: {'; '.join(waits + wrong)}."
-    return f"The evidence does not suffice yet: {'; '.join(row.text for row in found if row.met is False)}."
+    text = f"The evidence does not suffice yet: {'; '.join(row.text for row in found if row.met is False)}."
+    if any(row.name in ("batch", "mix") and row.met is False for row in found):
+        text += " glmcalc tune --stress forces such shapes."
+    return text
 
 
 def _target(state: State, room: Room, made: Plan) -> tuple[Setting | None, str]:
     """The next setting and why, or None and why there is none."""
     step, now = state.now, state.now.setting.gpu_memory_utilization
+    limit = room.ceiling
+    if state.short_at is not None:  # half-way to where free memory was short, and never there again without a cause
+        limit = min(limit, floor3((now + state.short_at) / 2) if state.short_at > now else now)
     if state.mode == "guide":
-        return _guide_target(step, room)
+        return _guide_target(step, min(limit, gate("guide_cap")))
     usage = step.peaks.get("kv_usage")
     if usage is None or usage < gate("peak_kv_usage"):
-        shown = "not known" if usage is None else f"{100 * usage:.0f} %"
-        return None, f"The gate has passed. Peak use of the pool is {shown}: a larger pool would serve nobody. Pin it."
+        return None, f"The gate has passed. {_not_the_pool(step, usage)} Pin it."
     surplus = math.floor((room.ceiling - now) * room.total)
     basis = "by the budget at its pessimistic end (free memory was not measured)"
     free = step.peaks.get("free_bytes")
     if free is not None:
         surplus, basis = min(surplus, round(free) - room.headroom), "as measured, and by the budget's ceiling"
-    up = min(floor3(now + gate("step_share") * surplus / room.total), room.ceiling)
+    up = min(floor3(now + gate("step_share") * surplus / room.total), limit)
     gain = round((up - now) * room.total)
     if gain < gate("least_step"):
         return None, (
-            f"The gate has passed. What is left to gain is {gib(max(gain, 0))} GiB a GPU, less than a restart is worth "
+            f"The gate has passed. What one step could gain is {gib(max(gain, 0))} GiB a GPU, less than a restart is worth "
             f"({gib(gate('least_step'))}). Pin it."
         )  # fmt: skip
     text = f"The gate has passed. Half of the surplus of {gib(surplus)} GiB, {basis}: {now:g} -> {up:g}."
     return replace(step.setting, gpu_memory_utilization=up), text
 
 
-def _guide_target(step: Step, room: Room) -> tuple[Setting | None, str]:
-    now, cap = step.setting.gpu_memory_utilization, min(gate("guide_cap"), room.ceiling)
-    up = round(min(max(now + gate("guide_step"), gate("guide_start")), cap), 3)
-    if up <= now + 1e-9:
-        held = "the guide's own cap" if cap == gate("guide_cap") else "the ceiling of this budget"
-        return None, f"{3600 * gate('guide_hours') / 3600:g} h without an OOM, and {now:g} is at {held} ({cap:g})."
-    bound = 3.0 / (step.seconds / 3600)
+def _not_the_pool(step: Step, usage: float | None) -> str:
+    """Why a larger pool would not be used."""
+    if usage is None:
+        return "Use of the pool is not exported, so nothing says that a larger one would be used."
+    text = f"Peak use of the pool is {100 * usage:.0f} %"
+    if step.peaks.get("waiting") and step.peaks.get("running", 0) >= step.setting.max_num_seqs:
+        return f"{text}: requests wait because of max_num_seqs {step.setting.max_num_seqs}, not of the pool."
+    return f"{text}: a larger one would serve nobody."
+
+
+def _guide_target(step: Step, cap: float) -> tuple[Setting | None, str]:
+    now, hours = step.setting.gpu_memory_utilization, step.seconds / 3600
+    up = floor3(min(max(now + gate("guide_step"), gate("guide_start")), cap))
+    if up - now < gate("guide_step") / 2:
+        held = (
+            "the guide's own cap"
+            if now >= gate("guide_cap") - 1e-9
+            else "as far as this machine's budget and free memory let it go"
+        )
+        return None, f"{hours:.1f} h without an OOM, and {now:g} is {held}."
     text = (
-        f"{step.seconds / 3600:.1f} h without an OOM: {now:g} -> {up:g}, as the guide says. That much time only shows a "
-        f"rate below {bound:.2g} deaths an hour (95 %)."
+        f"{hours:.1f} h without an OOM: {now:g} -> {up:g}, as the guide says. That much time only shows a rate below "
+        f"{rate_bound(hours):.2g} deaths an hour (95 %)."
     )
     return replace(step.setting, gpu_memory_utilization=up), text
 

@@ -51,10 +51,10 @@ def from_data(data: Any) -> State:
         state = State(
             dict(data["identity"]), str(data["mode"]), tuple(_step(row) for row in data["steps"]),
             Pending(str(pending["decision"]), _setting(pending["setting"])) if pending else None,
-            data["frozen"], tuple((when, str(text)) for when, text in data["causes"]), data["source"],
-            int(data["dropped"]),
+            _text(data["frozen"]), _number(data["short_at"]),
+            tuple((_number(when), str(text)) for when, text in data["causes"]), _text(data["source"]), int(data["dropped"]),
         )  # fmt: skip
-        sound = bool(state.steps) and state.mode in ("budget", "guide") and isinstance(state.frozen, (str, type(None)))
+        sound = bool(state.steps) and state.mode in ("budget", "guide")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ValueError(f"is damaged ({type(error).__name__}: {error})") from error
     if not sound:
@@ -67,6 +67,12 @@ def _number(value: Any) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         raise ValueError(f"{value!r} is no number")
+    return value
+
+
+def _text(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"{value!r} is no text")
     return value
 
 
@@ -90,7 +96,7 @@ def _step(row: dict[str, Any]) -> Step:
         int(row["number"]), _setting(row["setting"]), str(row["how"]), _number(row["began"]), lives, _numbers(row["peaks"]),
         tuple((float(when), int(size)) for when, size in row["free"]), int(row["scrapes"]),
         _numbers(row["config"]) if row["config"] is not None else None, _setting(row["command"]) if row["command"] else None,
-        bool(row["good"]), row["died"], bool(row["excused"]), row["decision"], row["reason"],
+        bool(row["good"]), _text(row["died"]), bool(row["excused"]), _text(row["decision"]), _text(row["reason"]),
     )  # fmt: skip
 
 

@@ -49,6 +49,8 @@ def observe(
     ordered = live or (source is not None and source == state.source)
     state = replace(state, source=source)
     step = state.now
+    if not step.lives and state.pending is not None:  # it died before it was ever scraped
+        return _restarted(state, reading, command, planned)
     if not step.lives:
         return Observed(replace_now(state, _joined(step, reading, config=stated(reading), command=command)))
     place = _place(step.lives[-1], reading, ordered)
@@ -125,7 +127,8 @@ def _older(state: State, reading: Reading) -> Observed:
         note = "this scrape is of an earlier process than the step that runs: nothing is taken from it"
         return Observed(state, note, stale=True)
     note = "this scrape is older than one already recorded: it adds its peaks, and no step is taken on it"
-    if step.began is not None and reading.time is not None and reading.time < step.began:
+    inside = any(life.base for life in step.lives)  # the window opened in the middle of a process
+    if inside and step.began is not None and reading.time is not None and reading.time < step.began:
         return Observed(state, note, stale=True)
     step = replace(step, peaks=_peaks(step.peaks, reading), scrapes=step.scrapes + 1)
     return Observed(replace_now(state, step), note, stale=True)
@@ -141,7 +144,10 @@ def _restarted(state: State, reading: Reading, command: Setting, planned: bool) 
     step = state.now
     taken = _taken(state, reading, command)
     if taken is not None:
-        return Observed(_begin(state, taken[0], taken[1], reading, command, fresh_process=True))
+        note = None
+        if stated(reading) is None and command != taken[0]:
+            note = "a restart was expected, and neither server nor command says its setting: taken for the step that was asked for"
+        return Observed(_begin(state, taken[0], taken[1], reading, command, fresh_process=True), note)
     life = Life(reading.began, reading.time, reading.time, {}, {})
     state = replace_now(state, _joined(replace(step, lives=(*step.lives, life)[-KEPT_LIVES:]), reading))
     if planned:
@@ -150,6 +156,15 @@ def _restarted(state: State, reading: Reading, command: Setting, planned: bool) 
     if state.pending is not None and state.pending.decision != "pin":
         died = "the server restarted with the setting it had, before the step was taken"
     return Observed(killed(state, died))
+
+
+def told_dead(state: State, command: Setting, why: str) -> State:
+    """Somebody says that it died: the step that waited, where the command is that one's, else the step that runs."""
+    pending = state.pending
+    if pending is not None and command == pending.setting != state.now.setting:
+        step = Step(state.now.number + 1, pending.setting, pending.decision, None, command=command)
+        state = replace(state, steps=(*state.steps, step), pending=None)
+    return killed(state, why)
 
 
 def killed(state: State, why: str) -> State:
@@ -174,9 +189,8 @@ def _taken(state: State, reading: Reading, command: Setting) -> tuple[Setting, s
         or (reading.began is not None and reading.began == step.lives[-1].began)
     ):
         return None
-    # A restart that was expected: nothing says that it is another one, unless the server states its setting.
-    only_seqs = pending.setting.gpu_memory_utilization == step.setting.gpu_memory_utilization
-    return (pending.setting, pending.decision) if config is None or only_seqs else None
+    # A restart that was expected, and nothing says that it is another one. A server that states its setting has said so.
+    return (pending.setting, pending.decision) if config is None else None
 
 
 def _begin(

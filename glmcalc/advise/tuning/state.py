@@ -100,7 +100,11 @@ class Step:
     @property
     def seconds(self) -> float:
         """Time between its first and its last scrape; 0 where times are not known."""
-        spans = [life.last_time - life.first_time for life in self.lives if life.first_time and life.last_time]
+        spans = [
+            life.last_time - life.first_time
+            for life in self.lives
+            if life.first_time is not None and life.last_time is not None
+        ]
         return max(sum(spans), 0.0)
 
 
@@ -120,6 +124,7 @@ class State:
         identity: the deployment apart from what a step moves; evidence of another one says nothing.
         mode: ``budget`` or ``guide``.
         frozen: why utilization may not go up, or None; a cause clears it.
+        short_at: the lowest utilization at which free memory fell short of the headroom, or None; a cause clears it.
         causes: what was given as cause, with when.
         source: where the last scrape came from.
         dropped: steps that the file no longer holds.
@@ -130,6 +135,7 @@ class State:
     steps: tuple[Step, ...]
     pending: Pending | None = None
     frozen: str | None = None
+    short_at: float | None = None
     causes: tuple[tuple[float | None, str], ...] = ()
     source: str | None = None
     dropped: int = 0
@@ -140,10 +146,11 @@ class State:
         return self.steps[-1]
 
     def last_good(self) -> Step | None:
-        """The newest earlier step whose gate passed and that takes less than every setting that died since or before."""
+        """The newest earlier step whose gate passed, below every setting that died or left too little memory free."""
         dead = [step.setting for step in self.steps if step.dead]
         for step in reversed(self.steps[:-1]):
-            if step.good and not step.dead and not any(step.setting.reaches(setting) for setting in dead):
+            short = self.short_at is not None and step.setting.gpu_memory_utilization >= self.short_at
+            if step.good and not step.dead and not short and not any(step.setting.reaches(setting) for setting in dead):
                 return step
         return None
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from glmcalc.advise.tuning.account import guide_note, setting_row, watch, what_it_proves
 from glmcalc.advise.tuning.decide import Decision, decide
 from glmcalc.advise.tuning.evidence import seen
 from glmcalc.advise.tuning.gates import gate
-from glmcalc.advise.tuning.observe import killed, observe, replace_now, said
+from glmcalc.advise.tuning.observe import killed, observe, replace_now, said, told_dead
 from glmcalc.advise.tuning.room import Room, room_of
 from glmcalc.advise.tuning.state import Pending, Setting, State, Step
 from glmcalc.budget.plan import plan
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 
 MODES = ("budget", "guide")
+_budget = lru_cache(maxsize=64)(plan)  # one tuning asks for the same few settings again and again
 
 
 @record
@@ -111,7 +114,7 @@ def tune(
     """
     if mode is not None and mode not in MODES:
         raise InputError("mode", mode, "budget or guide")
-    made = plan(deployment)
+    made = _budget(deployment)
     r = made.resolved
     command = Setting(r.gpu_memory_utilization, r.asked.kv_cache_memory_bytes, r.max_num_seqs)
     identity = _identity(made)
@@ -124,21 +127,25 @@ def tune(
     if cause is not None:
         state = _excused(state, cause)
     notes: list[str] = []
-    if died is not None:
-        state = killed(state, died)
     stale = False
     for reading in readings:
         done = observe(state, reading, command, source, live or len(readings) > 1, planned)
         state, stale = done.state, done.stale
         if done.note is not None and done.note not in notes:
             notes.append(done.note)
+    if died is not None:
+        state = told_dead(state, command, mask(died)[0])
     return _advise(deployment, state, stale, notes)
 
 
 def _advise(deployment: Deployment, state: State, stale: bool, notes: list[str]) -> Advice:
     running = _at(deployment, state.now.setting)
-    made = plan(running)
+    made = _budget(running)
     room = room_of(made)
+    free = state.now.peaks.get("free_bytes")
+    if room is not None and free is not None and free < room.headroom:
+        now = state.now.setting.gpu_memory_utilization
+        state = replace(state, short_at=min(now, state.short_at or now))
     decision = decide(state, made, room, stale)
     if decision.kind == "raise" and state.pending is not None and state.pending.decision == "raise":
         told = state.pending.setting  # what was said already, where it is still no more than half of the surplus
@@ -150,7 +157,13 @@ def _advise(deployment: Deployment, state: State, stale: bool, notes: list[str])
     pending = Pending(decision.kind, decision.setting) if decision.kind != "hold" else None
     if pending is None and pin is not None:
         pending = Pending("pin", replace(state.now.setting, kv_cache_memory_bytes=pin))
-    step = replace(state.now, good=state.now.good or decision.passed, decision=decision.kind, reason=decision.reason)
+    short = state.short_at is not None and state.now.setting.gpu_memory_utilization >= state.short_at
+    step = replace(
+        state.now,
+        good=(state.now.good or decision.passed) and not short,
+        decision=decision.kind,
+        reason=decision.reason,
+    )
     state = replace(replace_now(state, step), pending=state.pending if stale else pending)
     following = _at(deployment, decision.setting)
     return Advice(
@@ -217,7 +230,14 @@ def _excused(state: State, cause: str) -> State:
     )
     steps = tuple(replace(row, excused=row.died is not None) for row in (*state.steps[:-1], fresh))
     when = lives[-1].last_time if lives else None
-    return replace(state, steps=steps, frozen=None, pending=None, causes=(*state.causes, (when, mask(cause)[0]))[-50:])
+    return replace(
+        state,
+        steps=steps,
+        frozen=None,
+        short_at=None,
+        pending=None,
+        causes=(*state.causes, (when, mask(cause)[0]))[-50:],
+    )
 
 
 def _pin(step: Step, made: Plan) -> tuple[int | None, str]:
@@ -246,7 +266,7 @@ def _warnings(state: State, made: Plan, following: Deployment, notes: list[str])
             f"the server states utilization {told:g}, and the step is taken to run {said(step.setting)}: check that this is "
             "its command"
         )  # fmt: skip
-    verdict = plan(following).verdict
+    verdict = _budget(following).verdict
     if verdict.status in ("does_not_fit", "unsupported"):
         found.append(f"the budget calls the next command {verdict.status.replace('_', ' ')}: {verdict.reason}")
     if MASK in mask(following.command())[0]:
