@@ -4,18 +4,11 @@ const HANDED = "glm-log"; // where the first page lays what was pasted there
 
 function render({ model, el }) {
   const standalone = model.get("standalone");
-  const root = document.createElement("div");
-  root.className = standalone ? "gm gm-page gm-alone" : "gm gm-page";
-  root.dataset.lmSuppressShortcuts = "true";
-  root.innerHTML = model.get("frame");
-  // A page that Voila serves alone has no others beside it.
-  if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
-  el.append(root);
+  const root = framed(model, el);
   const find = (selector) => root.querySelector(selector);
   const all = (selector) => [...root.querySelectorAll(selector)];
   const part = (name) => find(`[data-part="${name}"]`);
   const box = find("[data-log]");
-  const last = {};
   let dim = 0;
   let wanted = false; // the user asked for the answer that is on its way
   let read = ""; // what the kernel last had from the box
@@ -68,17 +61,7 @@ function render({ model, el }) {
     send({ kind: "change", changes: { [name]: text } });
   }
 
-  function showParts(parts) {
-    for (const [name, html] of Object.entries(parts)) {
-      const place = part(name);
-      if (place && last[name] !== html) {
-        const fresh = document.createElement("template");
-        fresh.innerHTML = html;
-        morph(place, fresh.content);
-        last[name] = html;
-      }
-    }
-  }
+  const showParts = partsOf(root);
   function showFields(view) {
     asked = { ...view.values };
     for (const field of all("[data-name]")) {

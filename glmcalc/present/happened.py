@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from itertools import count
 from typing import Any
 
-import anywidget
 import traitlets
 
 from glmcalc.present.bar import SHAPES
@@ -16,12 +14,13 @@ from glmcalc.present.happened_form import FIELDS, form
 from glmcalc.present.page import choices
 from glmcalc.present.pages import page_header
 from glmcalc.present.verdict_html import brief_line
+from glmcalc.present.widget import PageWidget, asked_of
 
 _numbers = count(1)
 _COLUMN = ("verdict", "quotes", "change", "bar", "second")
 
 
-class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types
+class WhatHappened(PageWidget):
     """The page as a widget; what it says is the :class:`Happened` board's.
 
     A log comes as the message's buffer and is held by the kernel alone: it is no trait, so it is in no saved notebook.
@@ -29,16 +28,11 @@ class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has 
 
     _esm = style("widget.js", "happened.js")
     _css = style("style.css", "page.css", "happened.css")
-    frame = traitlets.Unicode().tag(sync=True)
-    view = traitlets.Dict().tag(sync=True)
-    later = traitlets.Dict().tag(sync=True)
-    standalone = traitlets.Bool(False).tag(sync=True)
     most = traitlets.Int(MOST).tag(sync=True)
     too_large = traitlets.Unicode(TOO_LARGE.replace("`", "")).tag(sync=True)
 
     def __init__(self, board: Happened, standalone: bool) -> None:
         self._board = board
-        self._serial = 0
         super().__init__(
             frame=frame(form(board.choices, f"gh{next(_numbers)}"), standalone),
             view=self._numbered({**board.view(), "given": board.given}),
@@ -46,15 +40,6 @@ class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has 
             standalone=standalone,
         )
         self.on_msg(self._hear)
-
-    def _numbered(self, data: dict[str, Any]) -> dict[str, Any]:
-        """With a number that never repeats, so that an unchanged answer is still an answer."""
-        self._serial += 1
-        return {**data, "serial": self._serial}
-
-    def _should_send_property(self, key: str, value: Any) -> bool:
-        """Answers go out as messages of their own; the traits are for pages opened again."""
-        return key not in ("view", "later") and super()._should_send_property(key, value)
 
     def _hear(self, _widget: Any, content: dict[str, Any], buffers: Any) -> None:
         board, kind = self._board, content.get("kind")
@@ -81,14 +66,6 @@ class WhatHappened(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has 
         later = self._numbered({"parts": self._board.later()})
         self.send({"later": later})
         self.later = later
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The widget, and a still picture of it for readers without a kernel (a code host, nbconvert)."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made if isinstance(made, tuple) else (made, {})
-        return {**data, "text/html": self._still(), "text/plain": self._plain()}, metadata
 
     def _still(self) -> str:
         parts = {**self._board.view()["parts"], **self._board.later()}
@@ -130,7 +107,6 @@ def what_happened(text: str = "", query: str | None = None, embedded: bool = Fal
     Returns:
         The widget, to stand as the last line of a cell.
     """
-    served = not embedded and os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
-    asked = query if query is not None else (os.environ.get("QUERY_STRING", "") if served else "")
+    asked, served = asked_of(query, embedded)
     stated = {name: str(parameters[name]) for name in FIELDS if parameters.get(name) is not None}
     return WhatHappened(Happened(choices(), {**stated, **fields_in(asked)}, text), served)

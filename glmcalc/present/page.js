@@ -33,16 +33,9 @@ function pretty(text) {
 
 function render({ model, el }) {
   const standalone = model.get("standalone");
-  const root = document.createElement("div");
-  root.className = standalone ? "gm gm-page gm-alone" : "gm gm-page";
-  root.dataset.lmSuppressShortcuts = "true";
-  root.innerHTML = model.get("frame");
-  // A page that Voila serves alone has no others beside it.
-  if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
-  el.append(root);
+  const root = framed(model, el);
   const part = (name) => root.querySelector(`[data-part="${name}"]`);
   const all = (selector) => [...root.querySelectorAll(selector)];
-  const last = {};
   let waiting = false;
   let queue = null;
   let dim = 0;
@@ -81,17 +74,7 @@ function render({ model, el }) {
   }
   let shown = null;
 
-  function showParts(parts) {
-    for (const [name, html] of Object.entries(parts)) {
-      const place = part(name);
-      if (place && last[name] !== html) {
-        const fresh = document.createElement("template");
-        fresh.innerHTML = html;
-        morph(place, fresh.content);
-        last[name] = html;
-      }
-    }
-  }
+  const showParts = partsOf(root);
   function showControls(view) {
     shown = view;
     Object.assign(asked, view.values);

@@ -3,44 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-import os
-from importlib.resources import files
 from itertools import count
 from typing import Any, Mapping
-
-import anywidget
-import traitlets
 
 from glmcalc.present import state as states
 from glmcalc.present.bar import SHAPES
 from glmcalc.present.board import Board, frame
 from glmcalc.present.controls import Choices, form
+from glmcalc.present.display import style
+from glmcalc.present.widget import PageWidget, asked_of
 
 _numbers = count(1)
 # Seconds without a change before the slower half is made, and the longest that it waits while a key is held down.
 _PAUSE, _LONGEST = 0.15, 0.6
 
 
-def _asset(name: str) -> str:
-    return (files("glmcalc.present") / name).read_text(encoding="utf-8")
-
-
-class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types
+class Calculator(PageWidget):
     """The page as a widget; all arithmetic is the :class:`Board`'s.
 
     Answers come in two messages: what must follow a slider at once, then the curve and the search for a mend.
     """
 
-    _esm = _asset("widget.js") + _asset("page.js")
-    _css = _asset("style.css") + _asset("page.css")
-    frame = traitlets.Unicode().tag(sync=True)
-    view = traitlets.Dict().tag(sync=True)
-    later = traitlets.Dict().tag(sync=True)
-    standalone = traitlets.Bool(False).tag(sync=True)
+    _esm = style("widget.js", "page.js")
+    _css = style("style.css", "page.css")
 
     def __init__(self, board: Board, standalone: bool) -> None:
         self._board = board
-        self._serial = 0
         self._due: asyncio.TimerHandle | None = None
         self._latest = 0.0
         self._sent: dict[str, str] = {}
@@ -51,15 +39,6 @@ class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
             standalone=standalone,
         )
         self.on_msg(self._hear)
-
-    def _numbered(self, data: dict[str, Any]) -> dict[str, Any]:
-        """With a number that never repeats, so that an unchanged answer is still an answer."""
-        self._serial += 1
-        return {**data, "serial": self._serial}
-
-    def _should_send_property(self, key: str, value: Any) -> bool:
-        """Answers go out as messages of their own, which are quicker; the traits are for pages opened again."""
-        return key not in ("view", "later") and super()._should_send_property(key, value)
 
     def _hear(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         board, kind = self._board, content.get("kind")
@@ -102,18 +81,10 @@ class Calculator(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
         self._due = None
         self._answer("later", {"parts": self._board.later()})
 
-    def _repr_mimebundle_(self, **kwargs: Any) -> Any:
-        """The widget, and a still picture of it for readers without a kernel (a code host, nbconvert)."""
-        made = super()._repr_mimebundle_(**kwargs)
-        if made is None:
-            return None
-        data, metadata = made if isinstance(made, tuple) else (made, {})
-        return {**data, "text/html": self._still(), "text/plain": self._plain()}, metadata
-
     def _still(self) -> str:
         parts = {**self._board.view()["parts"], **self._board.later()}
         inner = "".join(parts.get(name, "") for name in ("verdict", "bar", "table", "command", "curve", "after"))
-        return f'<style>{_asset("style.css")}</style><div class="gm">{inner.replace(" data-copy", " hidden")}</div>'
+        return f'<style>{style("style.css")}</style><div class="gm">{inner.replace(" data-copy", " hidden")}</div>'
 
     def _plain(self) -> str:
         made = self._board.made
@@ -141,8 +112,7 @@ def calculator(query: str | None = None, embedded: bool = False, **parameters: A
     Returns:
         The widget, to stand as the last line of a cell.
     """
-    served = not embedded and os.environ.get("SERVER_SOFTWARE", "").startswith("voila")
-    asked = query if query is not None else (os.environ.get("QUERY_STRING", "") if served else "")
+    asked, served = asked_of(query, embedded)
     state = {**states.from_parameters(parameters), **states.from_query(asked)}
     pasted = states.pasted_in(asked) or parameters.get("command")
     return Calculator(Board(state, pasted), served)

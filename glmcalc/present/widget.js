@@ -82,3 +82,30 @@ function followTheme(root, standalone) {
     dark.removeEventListener("change", again);
   };
 }
+
+// Puts the HTML of an answer's parts in their places, those that differ from what stands there.
+function partsOf(root) {
+  const last = {};
+  return (parts) => {
+    for (const [name, html] of Object.entries(parts)) {
+      const place = root.querySelector(`[data-part="${name}"]`);
+      if (place && last[name] !== html) {
+        const fresh = document.createElement("template");
+        fresh.innerHTML = html;
+        morph(place, fresh.content);
+        last[name] = html;
+      }
+    }
+  };
+}
+
+// The page's frame in its place; without links to other pages where Voila serves this one alone.
+function framed(model, el) {
+  const root = document.createElement("div");
+  root.className = model.get("standalone") ? "gm gm-page gm-alone" : "gm gm-page";
+  root.dataset.lmSuppressShortcuts = "true";
+  root.innerHTML = model.get("frame");
+  if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
+  el.append(root);
+  return root;
+}
