@@ -8,13 +8,14 @@ from __future__ import annotations
 from typing import Any, Callable, Mapping, Sequence
 
 from glmcalc.facts.quantity import GIB
+from glmcalc.present import captions
 from glmcalc.present.bar_upright import upright
 from glmcalc.present.ledger import POOL, cents, gib_text
 from glmcalc.present.segments import Bar, Dead, Segment, layout
 from glmcalc.present.svg import Drawing, hatch, spread, text_width
 
 WIDE, MIDDLE = 960, 600
-TOP, DEEP = 50.0, 44.0
+TOP, TOP_WITH_NEED, DEEP = 50.0, 66.0, 44.0
 ON_COLOUR = {"weights": "var(--onw)", POOL: "var(--onp)"}
 
 
@@ -61,154 +62,121 @@ def sentence(bar: Bar) -> str:
 
 def lying(bar: Bar, label: str, width: float, cls: str) -> str:
     """The bar from left to right, for a container of at least ``width`` px."""
-    drawing = Drawing(width, 150)
+    top = TOP_WITH_NEED if bar.need else TOP
+    drawing = Drawing(width, top + 100)
     scale = (width - 2) / bar.extent
     name = f"h-{cls}"
 
     def at(value: float) -> float:
         return 1 + value * scale
 
-    drawing.rect(at(0), TOP, bar.frame * scale, DEEP, "fill:var(--bg)")
+    drawing.rect(at(0), top, bar.frame * scale, DEEP, "fill:var(--bg)")
     outer: list[tuple[float, Segment]] = []
     for part in bar.parts:
-        _paint(drawing, part, at(part.start), part.size * scale, name, bar)
+        _paint(drawing, part, at(part.start), part.size * scale, name, bar, top)
         seen = bar.dead.leaves(part) if bar.dead else part.size
-        if not _label_inside(drawing, part, at(part.start), seen * scale) and (seen or not part.size):
+        room = (at(part.start), at(part.start) + seen * scale)
+        if not _label_inside(drawing, part, room, at(bar.line), top) and (seen or not part.size):
             outer.append((at((part.start + part.end) / 2), part))
     if bar.pool_from:
         pool = next(part for part in bar.inside if part.name == POOL)
         edge = min(bar.pool_from[1], pool.end)
-        drawing.rect(at(pool.start), TOP, (edge - pool.start) * scale, DEEP, f"fill:url(#{name})")
+        drawing.rect(at(pool.start), top, (edge - pool.start) * scale, DEEP, f"fill:url(#{name})")
     if bar.dead:
-        outer.append(_dead(drawing, bar.dead, at, name))
-    drawing.rect(at(0), TOP, bar.frame * scale, DEEP, "fill:none;stroke:var(--ink);stroke-width:1.5")
-    blocked = _marks(drawing, bar, at, outer, name)
-    _axis(drawing, bar, at, blocked)
-    _fan_out(drawing, outer)
+        outer.append(_dead(drawing, bar.dead, at, name, top))
+    drawing.rect(at(0), top, bar.frame * scale, DEEP, "fill:none;stroke:var(--ink);stroke-width:1.5")
+    blocked = _marks(drawing, bar, at, outer, name, top)
+    _axis(drawing, bar, at, blocked, top)
+    _fan_out(drawing, outer, top + DEEP)
     return drawing.render(label, cls, hatch(name))
 
 
-def _dead(drawing: Drawing, dead: Dead, at: At, name: str) -> tuple[float, Segment]:
+def _dead(drawing: Drawing, dead: Dead, at: At, name: str, top: float) -> tuple[float, Segment]:
     """What died, over the bar and taller than it; returns its label for the row below."""
     start, end = at(dead.start), at(dead.end)
     hatched = at(dead.red)
-    drawing.rect(hatched, TOP - 6, end - hatched, DEEP + 12, f"fill:url(#{name}-x)")
-    drawing.rect(start, TOP - 6, end - start, DEEP + 12, "fill:none;stroke:var(--bad);stroke-width:2")
+    drawing.rect(hatched, top - 6, end - hatched, DEEP + 12, f"fill:url(#{name}-x)")
+    drawing.rect(start, top - 6, end - start, DEEP + 12, "fill:none;stroke:var(--bad);stroke-width:2")
     return (hatched + end) / 2, Segment("dead", dead.label, dead.start, dead.end, dead.said, "", False)
 
 
-def _paint(drawing: Drawing, part: Segment, x: float, wide: float, name: str, bar: Bar) -> None:
+def _paint(drawing: Drawing, part: Segment, x: float, wide: float, name: str, bar: Bar, top: float) -> None:
     if not part.colour:
         return
     # The gap between parts is paid by the part, and never more than a quarter of a thin one.
     gap = min(1.0, wide / 4)
-    drawing.rect(x, TOP, wide - gap, DEEP, f"fill:var(--{part.colour})")
+    drawing.rect(x, top, wide - gap, DEEP, f"fill:var(--{part.colour})")
     if part.doubtful:
-        drawing.rect(x, TOP, wide - gap, DEEP, f"fill:url(#{name})")
+        drawing.rect(x, top, wide - gap, DEEP, f"fill:url(#{name})")
     over = max(part.start, bar.line)
     if part in bar.inside and part.end > over:
         scale = wide / part.size
         drawing.rect(
-            x + (over - part.start) * scale, TOP, (part.end - over) * scale, DEEP, f"fill:url(#{name}-x);opacity:.55"
+            x + (over - part.start) * scale, top, (part.end - over) * scale, DEEP, f"fill:url(#{name}-x);opacity:.55"
         )
 
 
-def _label_inside(drawing: Drawing, part: Segment, x: float, wide: float) -> bool:
+def _label_inside(drawing: Drawing, part: Segment, room: tuple[float, float], line: float, top: float) -> bool:
+    """A part's label in the bar itself, where it has room there and the thick line does not cut it."""
     figure = f"{part.printed} GiB"
-    if wide < max(text_width(part.label), text_width(figure)) + 16:
-        return False
+    size = max(text_width(part.label), text_width(figure))
     ink = ON_COLOUR.get(part.name)
-    if ink is None and part.colour:
+    if room[1] - room[0] < size + 16 or (ink is None and part.colour):
         return False
     # The pool's left part may be hatched, so its label keeps to the right end.
     right = part.name == POOL
-    place, anchor = (x + wide - 10, "end") if right else (x + 9, "start")
+    place, anchor = (room[1] - 10, "end") if right else (room[0] + 9, "start")
+    left = place - size if right else place
+    if left - 3 < line < left + size + 3:
+        return False
     css = f"fill:{ink}" if ink else ""
-    drawing.text(place, TOP + 19, part.label, "b" if ink else "m", anchor, css)
-    drawing.text(place, TOP + 35, figure, "" if ink else "m", anchor, css)
+    drawing.text(place, top + 19, part.label, "b" if ink else "m", anchor, css)
+    drawing.text(place, top + 35, figure, "" if ink else "m", anchor, css)
     return True
 
 
-def _marks(drawing: Drawing, bar: Bar, at: At, outer: list[tuple[float, Segment]], name: str) -> float:
+def _marks(drawing: Drawing, bar: Bar, at: At, outer: list[tuple[float, Segment]], name: str, top: float) -> float:
     """The lines, brackets and captions above the bar; returns from where on the axis has no room for figures."""
     line, right = at(bar.line), at(bar.frame)
-    drawing.line(line, 3, line, TOP + DEEP + 8, "stroke:var(--ink);stroke-width:2.5")
-    said = f"Utilization {bar.utilization:.2f} = {bar.line_printed} GiB"
-    markup = f'<tspan class="b">Utilization {bar.utilization:.2f}</tspan> = {bar.line_printed} GiB'
-    if line - text_width(said) > 8:
-        drawing.raw_text(line - 7, 13, markup, anchor="end")
-    else:
-        drawing.raw_text(line + 7, 13, markup)
-    _driver(drawing, bar, line, right, outer)
-    if bar.need:
-        return _need(drawing, bar, at, name)
-    if bar.pool_from:
-        return _pool_begins(drawing, bar.pool_from, at)
-    return drawing.width
-
-
-def _driver(drawing: Drawing, bar: Bar, line: float, right: float, outer: list[tuple[float, Segment]]) -> None:
-    """The frame's own label: beside the line where there is room, on two lines where less, else below the bar."""
-    room = right - line
-    one = f"Driver {bar.frame_printed}"
-    y = 13.0 if bar.need else 30.0
-    if room > text_width(one) + 6:
-        drawing.raw_text(right, y, f'<tspan class="b">Driver</tspan> {bar.frame_printed}', anchor="end")
-    elif room > text_width(bar.frame_printed) + 6 and not bar.need:
-        above = 16 if bar.dead else 0  # what died is taller than the bar
-        drawing.text(right, y - 1 - above, "Driver", "b", "end")
-        drawing.text(right, y + 14 - above, bar.frame_printed, anchor="end")
-    else:
+    drawing.line(line, 3, line, top + DEEP + 8, "stroke:var(--ink);stroke-width:2.5")
+    written = captions.Captions(drawing, (line,))
+    captions.utilization(written, bar, line)
+    if not captions.driver(written, bar, line, right):
         outer.append((right, Segment("driver", "Driver", bar.frame, bar.frame, bar.frame_printed, "", False)))
-
-
-def _need(drawing: Drawing, bar: Bar, at: At, name: str) -> float:
-    assert bar.need is not None
-    start, end = at(bar.need[0]), at(bar.need[1])
-    for x in (start, end):
-        drawing.line(x, 24, x, 46, "stroke:var(--bad);stroke-width:1.6")
-    drawing.line(start, 29, end, 29, "stroke:var(--bad);stroke-width:1.6")
-    past = at(bar.line)
-    drawing.rect(past, 35, end - past, 9, f"fill:url(#{name}-x);stroke:var(--bad)")
-    need = gib_text(cents(bar.need[1] - bar.need[0]))
-    pool = next(part.printed for part in bar.inside if part.name == POOL)
-    first, rest = f"one request needs {need} GiB", f", the pool is {pool}"
-    markup = f'<tspan class="b">{first}</tspan><tspan class="m">{rest}</tspan>'
-    if start > text_width(first + rest) + 10:
-        drawing.raw_text(start - 7, 33, markup, anchor="end")
-    else:
-        drawing.raw_text(min(end + 7, drawing.width - text_width(first + rest)), 22, markup)
-    return past - 20
-
-
-def _pool_begins(drawing: Drawing, pool_from: tuple[int, int], at: At) -> float:
-    first, last = (at(value) for value in pool_from)
-    for x in (first, last):
-        drawing.line(x, 24, x, 33, "stroke:var(--ink);stroke-width:1.2")
-    drawing.line(first, 28.5, last, 28.5, "stroke:var(--ink);stroke-width:1.2")
-    band = f"{pool_from[0] / GIB:,.1f} to {pool_from[1] / GIB:,.1f} GiB"
-    said = "pool begins here, "
-    if first > text_width(said + band) + 10:
-        drawing.raw_text(first - 7, 32, f'<tspan class="m">{said}</tspan>{band}', anchor="end")
-    elif first > text_width(band) + 10:
-        drawing.raw_text(first - 7, 32, band, anchor="end")
+    if bar.need:
+        start, end = at(bar.need[0]), at(bar.need[1])
+        captions.need(written, bar, start, end)
+        _bracket(drawing, start, end, top - 26, top - 4, "stroke:var(--bad);stroke-width:1.6")
+        drawing.rect(line, top - 15, end - line, 9, f"fill:url(#{name}-x);stroke:var(--bad)")
+        return line - 20
+    if bar.pool_from:
+        first, last = (at(value) for value in bar.pool_from)
+        captions.pool_begins(written, bar.pool_from, first, last)
+        _bracket(drawing, first, last, top - 26, top - 17, "stroke:var(--ink);stroke-width:1.2")
     return drawing.width
 
 
-def _axis(drawing: Drawing, bar: Bar, at: At, blocked: float) -> None:
+def _bracket(drawing: Drawing, start: float, end: float, top: float, foot: float, css: str) -> None:
+    for x in (start, end):
+        drawing.line(x, top, x, foot, css)
+    drawing.line(start, top + 4.5, end, top + 4.5, css)
+
+
+def _axis(drawing: Drawing, bar: Bar, at: At, blocked: float, top: float) -> None:
     step = next(size for size in (5, 10, 20, 50, 100, 200, 500, 1000, 10_000) if bar.extent / GIB / size <= 9)
     line = at(bar.line)
     for tick in range(0, int(bar.extent / GIB) + 1, step):
         x = at(tick * GIB)
-        drawing.line(x, TOP - 4, x, TOP, "stroke:var(--ink2);stroke-width:1")
-        half = text_width(str(tick)) / 2
-        if x + half > blocked or abs(x - line) < half + 5 or x > line:
+        drawing.line(x, top - 4, x, top, "stroke:var(--ink2);stroke-width:1")
+        words = f"{tick} GiB" if tick == 0 else str(tick)
+        left = x if tick == 0 else x - text_width(words) / 2
+        right = left + text_width(words)
+        if right > blocked or left - 5 < line < right + 5 or x > line:
             continue
-        anchor = "start" if tick == 0 else "middle"
-        drawing.text(x, TOP - 6, f"{tick} GiB" if tick == 0 else str(tick), "m", anchor, "font-size:11px")
+        drawing.text(x, top - 6, words, "m", "start" if tick == 0 else "middle", "font-size:11px")
 
 
-def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
+def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]], foot: float) -> None:
     """Name and GiB of every part too thin to hold them, below the bar, each with its leader."""
     outer = sorted(outer, key=lambda item: item[0])
     texts = [(part.label, part.printed if part.name == "dead" else f"{part.printed} GiB") for _, part in outer]
@@ -218,7 +186,6 @@ def _fan_out(drawing: Drawing, outer: list[tuple[float, Segment]]) -> None:
         texts = [(part.label, part.printed) for _, part in outer]
         sizes, gap = _sizes(texts), 6.0
     places = spread([anchor for anchor, _ in outer], sizes, gap, 0, drawing.width)
-    foot = TOP + DEEP
     for (anchor, part), (name, figure), size, place in zip(outer, texts, sizes, places):
         knee = min(place + 10, place + size / 2)
         dead = part.name == "dead"

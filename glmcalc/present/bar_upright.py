@@ -9,7 +9,8 @@ from glmcalc.present.segments import Bar
 from glmcalc.present.svg import Drawing, hatch, spread
 
 WIDTH, HEIGHT, TOP, FOOT = 340.0, 440.0, 24.0, 422.0
-LEFT, WIDE = 2.0, 80.0
+LEFT, WIDE = 2.0, 64.0
+ELBOW, WORDS = 94.0, 104.0  # where leaders bend, and where labels begin
 _BOLD = {POOL, "weights", "driver", "line", "need", "dead"}
 
 
@@ -43,7 +44,7 @@ def upright(bar: Bar, label: str) -> str:
         end, hatched = at(bar.dead.end), at(bar.dead.red)
         drawing.rect(LEFT - 1, end, WIDE + 10, hatched - end, f"fill:url(#{name}-x)")
         drawing.rect(LEFT - 1, end, WIDE + 10, at(bar.dead.start) - end, "fill:none;stroke:var(--bad);stroke-width:2")
-    drawing.line(0, at(bar.line), 102, at(bar.line), "stroke:var(--ink);stroke-width:2.5")
+    drawing.line(0, at(bar.line), LEFT + WIDE + 20, at(bar.line), "stroke:var(--ink);stroke-width:2.5")
     if bar.need:
         for value in bar.need:
             drawing.line(LEFT + WIDE + 3, at(value), LEFT + WIDE + 10, at(value), "stroke:var(--bad);stroke-width:2")
@@ -70,11 +71,11 @@ def _labels(drawing: Drawing, bar: Bar, at: Callable[[float], float]) -> None:
     places = spread([row[0] for row in rows], [19.0] * len(rows), 0, 2, HEIGHT - 2)
     for (anchor, name, label, printed), place in zip(rows, places):
         middle = place + 9.5
-        start = {"line": 102.0, "need": LEFT + WIDE + 11, "dead": LEFT + WIDE + 9}.get(name, LEFT + WIDE + 1)
-        drawing.line(start, anchor, 112, middle, "stroke:var(--rule2)")
-        drawing.line(112, middle, 118, middle, "stroke:var(--rule2)")
+        start = {"line": LEFT + WIDE + 20, "need": LEFT + WIDE + 11, "dead": LEFT + WIDE + 9}.get(name, LEFT + WIDE + 1)
+        drawing.line(start, anchor, ELBOW, middle, "stroke:var(--rule2)")
+        drawing.line(ELBOW, middle, WORDS - 4, middle, "stroke:var(--rule2)")
         cls = "b" if name in _BOLD else "m"
         css = "font-size:12.5px" + (";fill:var(--bad)" if name in ("need", "dead") else "")
-        drawing.text(122, middle + 4, label, cls, css=css)
+        drawing.text(WORDS, middle + 4, label, cls, css=css)
         drawing.text(305, middle + 4, printed, anchor="end", css="font-size:12.5px")
         drawing.text(309, middle + 4, "GiB" if printed else "", "m", css="font-size:12.5px")

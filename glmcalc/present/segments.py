@@ -173,7 +173,7 @@ def _stack(
 
 def _pool_from(kv: Mapping[str, Any], pool: Segment | None) -> tuple[int, int] | None:
     low, high = kv.get("available_low_bytes"), kv.get("available_high_bytes")
-    if pool is None or low is None or high is None or low == high:
+    if pool is None or low is None or high is None or low == high or high <= 0:
         return None
     return max(pool.end - high, 0), pool.end - max(low, 0)
 
