@@ -21,6 +21,7 @@ class ParsedCommand:
         unknown: flags that are none of the engine's: ``{"flag", "nearest"}``.
         warnings: what a careful reader would say about the text.
         environment: variables that the text sets for the command.
+        image: the container image that runs it, as written; engine_version: the release that the image's tag states.
         json_settings: JSON values as a whole (``speculative_config`` and others).
         kept: words of flags that are no settings, to go into a new command as they are.
         heavy: those of ``not_modelled`` that can move GiB.
@@ -39,9 +40,11 @@ class ParsedCommand:
     outcome: str = "read"
     kept: list[str] = fresh(list)
     heavy: list[str] = fresh(list)
+    image: str | None = None
+    engine_version: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """As ``glmcalc parse --json`` prints it."""
+        """As ``glmcalc parse --json`` prints it; secrets masked."""
         return {
             "engine": self.engine,
             "settings": self.settings,
@@ -50,9 +53,19 @@ class ParsedCommand:
             "not_modelled": self.not_modelled,
             "unknown": self.unknown,
             "warnings": self.warnings,
-            "environment": self.environment,
+            "environment": _masked(self.environment),
+            "image": self.image,
+            "engine_version": self.engine_version,
             "outcome": self.outcome,
         }
+
+
+def _masked(environment: dict[str, str]) -> dict[str, str]:
+    if not environment:
+        return {}
+    from glmcalc.facts.secrets import mask_value
+
+    return {name: mask_value(name, value) for name, value in environment.items()}
 
 
 class Launch:
@@ -64,4 +77,5 @@ class Launch:
         self.environment = environment or {}
         self.variables: dict[str, str] = {}  # all that the text sets, the environment among them
         self.warnings: list[str] = []
+        self.image: str | None = None
         self.cut = False

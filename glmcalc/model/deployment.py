@@ -12,7 +12,7 @@ from glmcalc.facts.store import nearest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Mapping, Sequence
 
     from glmcalc.model.calibration import Calibration
 
@@ -137,8 +137,14 @@ class Deployment:
         return self.speculative_method in MTP_METHODS
 
     def command(self) -> str:
-        """The ``vllm serve`` command on one line, with the flags that are set, in a fixed order."""
+        """The ``vllm serve`` command on one line, with the flags that are set, in a fixed order; secrets are masked."""
         from glmcalc.commands.write import format_serve
+
+        kept: Sequence[str] = self.kept
+        if kept:
+            from glmcalc.facts.secrets import mask_words
+
+            kept = mask_words(kept)
 
         flags = {name: getattr(self, name) for name in COMMAND_FLAGS if getattr(self, name) not in (None, False)}
         json_settings: dict[str, Any] = {}
@@ -151,7 +157,7 @@ class Deployment:
             json_settings["speculative_config"] = {
                 key: value for key, value in speculation.items() if value is not None
             }
-        return format_serve(self.model, flags, json_settings, self.kept)
+        return format_serve(self.model, flags, json_settings, kept)
 
 
 COMMAND_FLAGS = (
