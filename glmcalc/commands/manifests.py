@@ -6,9 +6,11 @@ import json
 import re
 import textwrap
 
+from glmcalc.commands.images import image_engine
 from glmcalc.commands.lexing import split_line
 from glmcalc.commands.parsed import Launch
-from glmcalc.commands.shell import find_launches, image_engine
+from glmcalc.commands.shell import find_launches
+from glmcalc.commands.variables import expand
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +69,8 @@ def _docker_inspect(text: str) -> list[Launch] | None:
     except ValueError:
         return []
     program = re.search(r'"Path"\s*:\s*"([^"\\]+)"', text)
-    return _from_words([*([program[1]] if program else []), *words], {}, None)
+    image = re.search(r'"Image"\s*:\s*"((?!sha256:)[^"\\]+)"', text)
+    return _from_words([*([program[1]] if program else []), *words], {}, image[1] if image else None)
 
 
 def _dockerfile(text: str) -> list[Launch] | None:
@@ -174,6 +177,14 @@ def _from_container(node: dict[str, Any], context: dict[str, Any]) -> Launch | N
 
 
 def _from_words(words: list[str], environment: dict[str, str], image: str | None) -> list[Launch]:
+    found = _launches_of(words, environment, image)
+    if image is not None and ("/" in image or ":" in image):
+        for launch in found:
+            launch.image = launch.image or expand(image, environment)[0]
+    return found
+
+
+def _launches_of(words: list[str], environment: dict[str, str], image: str | None) -> list[Launch]:
     for word in words:
         if "\n" in word or (
             re.search(r"\s", word)

@@ -45,7 +45,21 @@ def read_command(text: str) -> ParsedCommand:
     outcome = "read_with_warning" if launch.cut else "read"
     if "model" not in parsed.settings:
         outcome = "ask"
-    return replace(parsed, warnings=warnings, environment=launch.environment, outcome=outcome)
+    version = None
+    if launch.image is not None:
+        from glmcalc.commands.images import read_image
+
+        image = read_image(launch.image, launch.engine)
+        version = image.engine_version
+        warnings += [image.warning] if image.warning else []
+    return replace(
+        parsed,
+        warnings=warnings,
+        environment=launch.environment,
+        outcome=outcome,
+        image=launch.image,
+        engine_version=version,
+    )
 
 
 def _read(launch: Launch, text: str) -> ParsedCommand:

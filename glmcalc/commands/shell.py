@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from glmcalc.commands.arrays import quoted_launch, split_variables, take_arrays
+from glmcalc.commands.images import image_engine
 from glmcalc.commands.lexing import Line, join_continuations, split_line
 from glmcalc.commands.parsed import Launch
 from glmcalc.commands.variables import LITERAL_DOLLAR, LITERAL_PERCENT, expand
@@ -19,7 +20,7 @@ _ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _SHELLS = ("bash", "sh", "zsh", "dash")
 _DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
 _VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
-_IMAGE = re.compile(r"[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
+_IMAGE = re.compile(r"(?:[\w.-]+:\d+/)?[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LAUNCHES = re.compile(r"(?:vllm serve|api_server|launch_server|llama-server)[ \t]")
 _MOST_LINES, _MOST_LAUNCHES = 400, 20
@@ -120,6 +121,7 @@ def _read_line(line: Line, variables: dict[str, str], depth: int) -> Launch | No
                 "command", line.unclosed, "text with closed quotes", f"A quote never closes: {line.unclosed}."
             )
     launch.variables = {**variables, **launch.variables}
+    launch.image = launch.image or _image([expand(word, launch.variables)[0] for word in words])
     launch.words = split_variables(launch.words, launch.variables)
     launch.environment = {
         **{name: value for name, value in variables.items() if name.isupper()},
@@ -202,36 +204,41 @@ def _launch(engine: str, words: Sequence[str], start: int, variables: Mapping[st
 
 def _container(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
     """Arguments after the image of ``docker run``, or of a fragment that begins with the image."""
-    at = 0
-    runner = next(
-        (i for i, word in enumerate(words) if word.rsplit("/", 1)[-1] in ("docker", "podman", "nerdctl")), None
-    )
-    if runner is not None:
-        if "run" not in words[runner:]:
-            return None
-        at = words.index("run", runner) + 1
-        while at < len(words) and words[at].startswith("-"):
-            single = "=" in words[at] or _DOCKER_SWITCH.fullmatch(words[at]) is not None
-            at += 1 if single else 2
-    if at >= len(words) or not _IMAGE.fullmatch(words[at]):
+    at, runner = _image_at(words)
+    image = expand(words[at], variables)[0] if at is not None else ""
+    if at is None or not _IMAGE.fullmatch(image):
         return None
-    engine = image_engine(words[at])
-    if engine is None or (runner is None and "/" not in words[at] and ":" not in words[at]):
+    engine = image_engine(image)
+    if engine is None or (not runner and "/" not in image and ":" not in image):
         return None
     launch = Launch(engine, list(words[at + 1 :]), _container_environment(words[:at], variables))
-    if runner is None:
+    if not runner:
         launch.warnings.append("The text begins at the container image; what stood before it is missing.")
     return launch
 
 
-def image_engine(image: str) -> str | None:
-    """The engine that a container image runs, by its name."""
-    name = image.lower()
-    if "vllm" in name:
-        return "vllm"
-    if "sglang" in name:
-        return "sglang"
-    return "llama.cpp" if "llama" in name and "server" in name else None
+def _image_at(words: Sequence[str]) -> tuple[int | None, bool]:
+    """Where the image of ``docker run`` stands, and whether there is a runner before it; without one, the first word."""
+    runner = next(
+        (i for i, word in enumerate(words) if word.rsplit("/", 1)[-1] in ("docker", "podman", "nerdctl")), None
+    )
+    at = 0
+    if runner is not None:
+        if "run" not in words[runner:]:
+            return None, True
+        at = words.index("run", runner) + 1
+        while at < len(words) and words[at].startswith("-"):
+            single = "=" in words[at] or _DOCKER_SWITCH.fullmatch(words[at]) is not None
+            at += 1 if single else 2
+    return (at if at < len(words) else None), runner is not None
+
+
+def _image(words: Sequence[str]) -> str | None:
+    """The image that a line names, if it does; a program in its place is none."""
+    at, runner = _image_at(words)
+    if at is None or not _IMAGE.fullmatch(words[at]):
+        return None
+    return words[at] if runner or (image_engine(words[at]) and ("/" in words[at] and ":" in words[at])) else None
 
 
 def _container_environment(words: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:

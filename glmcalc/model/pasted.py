@@ -59,11 +59,14 @@ def settings_from_text(text: str) -> dict[str, Any]:
 def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
     """The settings that :class:`Deployment` takes, out of a command that was read.
 
-    What has no effect on memory stays out; an environment variable that has goes in under the setting's name.
+    What has no effect on memory stays out; an environment variable that has goes in under the setting's name, and so does
+    the release that the container image states.
     """
     settings = {name: value for name, value in parsed.settings.items() if name != "enable_prefix_caching"}
     settings["kept"] = tuple(parsed.kept)
     settings["heavy"] = tuple(parsed.heavy)
+    if parsed.engine_version is not None:
+        settings["engine_version"] = parsed.engine_version
     speculation = parsed.json_settings.get("speculative_config")
     if isinstance(speculation, dict):
         rest = {key: value for key, value in speculation.items() if key not in ("method", "num_speculative_tokens")}

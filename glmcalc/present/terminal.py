@@ -133,6 +133,8 @@ def weights_text(data: dict[str, Any]) -> str:
 def parse_text(data: dict[str, Any]) -> str:
     """What a pasted command says."""
     lines = [f"Engine: {data['engine']}"]
+    if data["image"]:
+        lines.append(f"Image: {data['image']} (release: {data['engine_version'] or 'not stated'})")
     lines += [f"  {name} = {value}" for name, value in data["settings"].items()]
     for key in ("unresolved", "not_modelled", "no_effect_on_memory", "unknown", "warnings"):
         if data[key]:
