@@ -169,6 +169,47 @@ def test_above_the_ceiling_it_goes_down_to_it():
     assert ceiling_of(high) - 0.001 < advice.next.gpu_memory_utilization <= ceiling_of(high)
 
 
+@given(
+    st.floats(0.5, 1.0).map(lambda value: round(value, 3)),
+    st.one_of(st.none(), st.floats(1.0, 60.0)),
+    st.sampled_from(["budget", "guide"]),
+    st.sampled_from(
+        [
+            NODE,
+            MTP,
+            NODE.changed(max_model_len=500_000, max_num_seqs=1024),
+            NODE.changed(gpu="b200_sxm"),
+            NODE.changed(gpu="gb300_nvl72"),
+        ]
+    ),
+)
+@settings(deadline=None, max_examples=150)
+def test_nothing_is_ever_said_above_the_ceiling(share, free, mode, deployment):
+    """Whatever runs, and however much was free: no step leads above what the budget leaves at its pessimistic end."""
+    state = None
+    now = deployment.changed(gpu_memory_utilization=share)
+    for number in range(4):  # each step is taken, and proves itself at once
+        for minute in (0, 61):
+            figures = PROVEN | {"prompt": 600_000, "running": now.max_num_seqs, "finished": 400 + minute}
+            time = 10_000.0 * number + 60 * minute
+            advice = ask(state, now, mode=mode, began=10_000.0 * number, time=time, free_gib=free, **figures)
+            state = advice.state
+        after = advice.next.gpu_memory_utilization
+        if advice.decision.kind in ("raise", "lower"):
+            assert after <= ceiling_of(advice.next)
+        if advice.decision.kind == "raise":
+            assert (
+                after - now.gpu_memory_utilization <= (ceiling_of(now) - now.gpu_memory_utilization) / 2 + 0.001
+                or mode == "guide"
+            )
+        now = advice.next
+
+
+def test_the_command_says_the_parallel_size_that_the_number_of_gpus_set():
+    asked = Deployment(gpu="h200_sxm", gpus=8, max_model_len=131_000)
+    assert "--tensor-parallel-size 8" in ask(None, asked).to_dict()["next_command"]
+
+
 def test_a_few_preemptions_are_held_and_never_raised():
     advice = ask(None, **(PROVEN | {"finished": 5000, "preemptions": 1}))
     assert advice.decision.kind == "hold"
@@ -273,6 +314,25 @@ def test_a_counter_that_falls_where_the_order_is_known_is_a_restart():
     assert tune(NODE, read_metrics(fallen, 200.0), state, live=True).decision.kind == "roll_back"
     late = tune(NODE, read_metrics(fallen, 50.0), state)
     assert (late.decision.kind, late.state.now.died) == ("hold", None)
+
+
+def test_a_range_that_is_read_again_adds_nothing():
+    """A restart in the middle, no start time in the query, and the next range overlaps the one before."""
+    finished = [300, 310, 0, 5, 9, 20]
+    readings = [
+        reading
+        for number, count in enumerate(finished)
+        for reading in read_metrics(f'vllm:request_success_total{{finished_reason="stop"}} {count}\n', 60.0 * number)
+    ]
+    state = tune(NODE, readings[:5]).state
+    died = state.now.died
+    assert died is not None
+    excused = tune(NODE, [], state, cause="a power cut").state
+    again = tune(NODE, readings, excused)
+    assert again.state.now.died is None or again.state.now.excused
+    assert again.state.frozen is None
+    assert again.state.now.gained()["finished"] == 20 - 9
+    assert again.decision.kind == "hold"
 
 
 def test_a_state_of_another_deployment_is_refused():

@@ -81,6 +81,9 @@ def _place(life: Life, reading: Reading, ordered: bool) -> str:
             return "same"
         # One process never counts down. Where the order is certain the process is another one after all.
         return "new" if ordered and later else "older"
+    before = reading.time is not None and life.first_time is not None and reading.time < life.first_time
+    if before:  # of this process or of the one before it: nothing says which
+        return "older"
     return ("new" if later else "older") if fell else "same"
 
 
@@ -91,20 +94,14 @@ def stated(reading: Reading) -> dict[str, float] | None:
 
 
 def _means(config: Mapping[str, float] | None, setting: Setting, before: Mapping[str, float] | None) -> bool:
-    """Whether the server's own statement is this setting, and not the one it made before.
+    """Whether the server's own statement is this setting, and was another one before.
 
-    Its ``max_num_seqs`` is not exported, so a step of that alone cannot be told from a restart by it.
+    Its ``max_num_seqs`` is not exported, so a step of that alone cannot be told from a restart by it. Its bytes are looked
+    at only for a pinned pool: some servers fill them in themselves.
     """
-    if config is None or _pool_of(config) == _pool_of(before):
-        return False
-    if setting.kv_cache_memory_bytes is not None:
-        return config.get("kv_cache_memory_bytes") == setting.kv_cache_memory_bytes
-    return abs(config.get("gpu_memory_utilization", 0.0) - setting.gpu_memory_utilization) < 5e-5
-
-
-def _pool_of(config: Mapping[str, float] | None) -> tuple[float | None, float | None]:
-    found = config or {}
-    return found.get("gpu_memory_utilization"), found.get("kv_cache_memory_bytes")
+    name = "gpu_memory_utilization" if setting.kv_cache_memory_bytes is None else "kv_cache_memory_bytes"
+    value, wanted = (config or {}).get(name), float(getattr(setting, name))
+    return value is not None and abs(value - wanted) < 5e-5 and value != (before or {}).get(name)
 
 
 def _same(state: State, reading: Reading, command: Setting) -> Observed:
@@ -127,8 +124,9 @@ def _older(state: State, reading: Reading) -> Observed:
         note = "this scrape is of an earlier process than the step that runs: nothing is taken from it"
         return Observed(state, note, stale=True)
     note = "this scrape is older than one already recorded: it adds its peaks, and no step is taken on it"
-    inside = any(life.base for life in step.lives)  # the window opened in the middle of a process
-    if inside and step.began is not None and reading.time is not None and reading.time < step.began:
+    # The window opened in the middle of a process, or nothing says of which process this is.
+    unsure = reading.began is None or any(life.base for life in step.lives)
+    if unsure and step.began is not None and reading.time is not None and reading.time < step.began:
         return Observed(state, note, stale=True)
     step = replace(step, peaks=_peaks(step.peaks, reading), scrapes=step.scrapes + 1)
     return Observed(replace_now(state, step), note, stale=True)
@@ -177,10 +175,9 @@ def _taken(state: State, reading: Reading, command: Setting) -> tuple[Setting, s
     step, pending, config = state.now, state.pending, stated(reading)
     if pending is not None and (_means(config, pending.setting, step.config) or command == pending.setting):
         return pending.setting, pending.decision
-    if config is not None and step.config is not None and _pool_of(config) != _pool_of(step.config):
-        share, pinned = _pool_of(config)
-        seqs = command.max_num_seqs
-        return Setting(share or command.gpu_memory_utilization, int(pinned) if pinned else None, seqs), "changed"
+    share = (config or {}).get("gpu_memory_utilization")
+    if share and share != (step.config or {}).get("gpu_memory_utilization", share):
+        return replace(command, gpu_memory_utilization=share), "changed"
     if step.command is not None and command not in (step.command, step.setting):
         return command, "changed"
     if (

@@ -172,7 +172,9 @@ def _advise(deployment: Deployment, state: State, stale: bool, notes: list[str])
 
 
 def _at(deployment: Deployment, setting: Setting) -> Deployment:
+    sizes = _budget(deployment).resolved  # `--gpus 8` alone sets it, and the command must say it
     return deployment.changed(
+        tensor_parallel_size=deployment.tensor_parallel_size or (sizes.tp if sizes.tp > 1 else None),
         gpu_memory_utilization=setting.gpu_memory_utilization,
         kv_cache_memory_bytes=setting.kv_cache_memory_bytes,
         max_num_seqs=setting.max_num_seqs,
