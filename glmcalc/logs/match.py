@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
 
 from glmcalc.facts.frozen import record
 from glmcalc.logs.remarks import (
@@ -104,10 +105,10 @@ def _alive(facts: LogFacts, secondary: tuple[LogLine, ...]) -> Death:
 
 def _cut_traceback(facts: LogFacts, after: int) -> LogLine | None:
     """The start of a traceback after the last sign of life, whose error is not in the text any more."""
-    for line in facts.lines:
+    for index, line in enumerate(facts.lines):
         if line.number > after and _TRACE in line.text and not is_quiet(line):
-            following = [other.text for other in facts.lines if line.number < other.number <= line.number + 200]
-            if not any(_ERROR.search(text) for text in following):
+            following = facts.lines[index + 1 : index + 200]
+            if not any(_ERROR.search(message_of(other)) for other in following):
                 return line
     return None
 
@@ -128,7 +129,7 @@ def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signat
     for index in suspects:
         line = facts.lines[index]
         quiet, advice = is_quiet(line), is_advice(line.text)
-        phase = _phase(facts, index)
+        phase = None
         for place, row in rows:
             if (quiet and not row.any_level) or counts.get(row.id, 0) >= 40:
                 continue
@@ -136,8 +137,10 @@ def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signat
                 continue
             if row.death == "not_oom_other" and row.engine == "any" and not gpu:
                 continue  # another program's trouble
-            if row.phases and phase not in row.phases:
-                continue
+            if row.phases:
+                phase = _phase(facts, index) if phase is None else phase
+                if phase not in row.phases:
+                    continue
             context = _context(facts, index, structured)
             if all(near.search(context) for near in row.near) and not any(no.search(context) for no in row.not_near):
                 if row.id == "boundary-crash" and not _at_boundary(facts):
@@ -189,13 +192,19 @@ def _at_boundary(facts: LogFacts) -> bool:
     return isinstance(length, int) and length % 64 == 0 and bool(stated.get("speculative_config"))
 
 
+def _phase_at(facts: LogFacts, line: int) -> str | None:
+    """The last phase at or before a line; as :meth:`LogFacts.phase_at`, for logs with very many of them."""
+    at = bisect_right(facts.phases, (line, "\uffff"))
+    return facts.phases[at - 1][1] if at else None
+
+
 def _phase(facts: LogFacts, index: int) -> str:
     """What the engine was doing at a line; ``""`` where no line says so.
 
     A progress bar is printed late: where a bar of loading that is not full comes first after the line, it was loading.
     """
     number = facts.lines[index].number
-    phase = facts.phase_at(number)
+    phase = _phase_at(facts, number)
     if phase is None and facts.phases:
         at, following = facts.phases[0]
         shown = next((line.text for line in facts.lines[index : index + 40] if line.number == at), "")
@@ -210,7 +219,7 @@ def _survived(facts: LogFacts, match: tuple[int, Signature, int], proofs: tuple[
     number = facts.lines[index].number
     if not row.fatal or any(line.number >= number - _RIVALRY // 6 for line in proofs):
         return False
-    if facts.phase_at(number) != "serving":
+    if _phase_at(facts, number) != "serving":
         return _serving_after(facts, number, 1)
     return _serving_after(facts, number, 20 if row.death in _MEMORY_CLASSES else 3)
 
@@ -232,7 +241,7 @@ def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | 
             or is_of_a_request(line.text)
         ):
             continue
-        served = facts.phase_at(line.number) == "serving"
+        served = _phase_at(facts, line.number) == "serving"
         if (served and not died) or _serving_after(facts, line.number, 1):
             continue  # a request failed, the server did not
         return line

@@ -100,11 +100,13 @@ def test_a_lower_utilization_gives_back_at_least_what_was_short(case, death, tri
 
 @given(deployments(), st.floats(0.1, 9))
 @settings(max_examples=100, deadline=None)
-def test_fewer_batched_tokens_would_have_been_granted(case, tried):
+def test_fewer_batched_tokens_would_have_been_granted_or_give_back_what_was_short(case, tried):
     asked, made = case
-    change = diagnosed(asked, made, "runtime_workspace", tried, tried / 2).change
+    answer = diagnosed(asked, made, "runtime_workspace", tried, tried / 2)
+    change = answer.change
     if change is not None and change.kind == "flag" and change.name == "--max-num-batched-tokens":
-        assert tried * change.after / change.before < tried / 2
+        granted = tried * change.after / change.before < tried / 2
+        assert granted or given_back(answer.case, plan(again(asked, change.command))) >= (tried / 2 - 0.02) * GIB
 
 
 @given(deployments(), st.floats(0, 1))

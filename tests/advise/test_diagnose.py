@@ -27,7 +27,7 @@ CRASH = "\n".join(
         "(Worker_TP0 pid=80) INFO 07-20 02:10:01 [gpu_worker.py:625] Available KV cache memory: 24.30 GiB",
         "(APIServer pid=1) INFO:     Application startup complete.",
         "(APIServer pid=1) INFO 07-20 03:10:01 [loggers.py:259] Engine 000: Avg prompt throughput: 8213.1 tokens/s, Running: 9 reqs, Waiting: 0 reqs, GPU KV cache usage: 2.3%",
-        '(Worker_TP3 pid=83) ERROR 07-20 03:10:04 [multiproc_executor.py:966]   File "/opt/vllm/flash_mla_interface.py", line 180, in flash_mla_with_kvcache',
+        '(Worker_TP3 pid=83) ERROR 07-20 03:10:04 [multiproc_executor.py:966]   File "vllm/flash_mla_interface.py", line 180, in flash_mla_with_kvcache',
         "(Worker_TP3 pid=83) ERROR 07-20 03:10:04 [multiproc_executor.py:966] torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 8.03 GiB. GPU 3 has a total capacity of 139.80 GiB of which 5.41 GiB is free.",
         "(APIServer pid=1) ERROR 07-20 03:10:05 [async_llm.py:700] vllm.v1.engine.exceptions.EngineDeadError: EngineCore encountered an issue.",
     ]

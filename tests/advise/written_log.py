@@ -35,7 +35,7 @@ def arguments(asked: Deployment) -> dict[str, object]:
 
 
 def frame(name: str, file: str = "v1/worker/gpu_worker.py") -> str:
-    return f'{ERROR}  File "/usr/lib/python3/vllm/{file}", line 500, in {name}'
+    return f'{ERROR}  File "vllm/{file}", line 500, in {name}'
 
 
 def written_log(asked: Deployment, made: Plan, death: str, tried: float, free: float, share: float) -> str:
