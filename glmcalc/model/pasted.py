@@ -28,15 +28,27 @@ def read_pasted(text: str) -> ParsedCommand:
         name, close = str(flag["flag"]), flag["nearest"]
         hint = f" (did you mean {close}?)" if close else ""
         raise InputError(name, name, f"a flag of vllm serve{hint}", f"{name} is not a flag of vllm serve{hint}.")
+    refuse_open(parsed, "The command", "give them as options")
+    if "model" not in parsed.settings:
+        raise InputError("model", None, "named in the command", "The command names no model.")
+    return parsed
+
+
+def refuse_open(parsed: ParsedCommand, where: str, instead: str) -> None:
+    """Refuse settings that a text leaves to variables: a default in their place would be a guess.
+
+    Args:
+        where: what was read, at the beginning of a sentence; instead: what to do.
+
+    Raises:
+        InputError: there is one.
+    """
     if parsed.unresolved:
         names = ", ".join(parsed.unresolved)
         raise InputError(
             parsed.unresolved[0], "a variable", "a value in the text",
-            f"The command leaves {names} to variables that the text does not set; give them as options.",
+            f"{where} leaves {names} to variables that the text does not set; {instead}.",
         )  # fmt: skip
-    if "model" not in parsed.settings:
-        raise InputError("model", None, "named in the command", "The command names no model.")
-    return parsed
 
 
 def merge_parsed(pasted: ParsedCommand | None, flags: ParsedCommand) -> ParsedCommand:

@@ -44,9 +44,9 @@ def read_input(path: str, limit: int = 4_000_000) -> str:
 
     try:
         if path == "-":
-            text = sys.stdin.read(limit + 1)
+            text = sys.stdin.read(limit + 1).removeprefix("\ufeff")
         else:
-            with open(path, encoding="utf-8", errors="strict") as file:
+            with open(path, encoding="utf-8-sig", errors="strict") as file:  # Windows editors begin with a mark
                 text = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"

@@ -7,9 +7,8 @@ import re
 import shlex
 
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
-from glmcalc.present import inputs
+from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, read_deployment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -152,28 +151,26 @@ def engine_line(args: argparse.Namespace) -> str | None:
 
 
 def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand | None]:
-    """The deployment that the options say, and the pasted command (or flags) it came from.
+    """The deployment that the options say, and the pasted command (or file, or flags) it came from; later ones win.
 
     Raises:
-        InputError: as :class:`Deployment` and ``read_pasted``.
+        InputError: as :class:`Deployment`, ``read_deployment`` and ``read_pasted``.
     """
-    from glmcalc.commands import read_command
     from glmcalc.model.deployment import Deployment
-    from glmcalc.model.pasted import merge_parsed, read_pasted, settings_of
+    from glmcalc.model.pasted import merge_parsed
 
-    settings: dict[str, Any] = inputs.read_deployment_file(args.deployment) if args.deployment else {}
-    parsed = read_pasted(args.command) if args.command else None
-    if parsed is not None:
-        settings.update(settings_of(parsed))
-    line = engine_line(args)
-    if line is not None:
-        flags = read_command(line)
-        stated = settings_of(flags)
-        stated.pop("model", None)
+    settings: dict[str, Any] = {}
+    parsed: ParsedCommand | None = None
+    for read, text in (
+        (read_deployment, args.deployment), (_read_pasted, args.command), (_read_flags, engine_line(args)),
+    ):  # fmt: skip
+        if text is None:
+            continue
+        stated, said = read(text)
         for name in ("kept", "heavy"):
             stated[name] = (*settings.get(name, ()), *stated[name])
         settings.update(stated)
-        parsed = merge_parsed(parsed, flags)
+        parsed = merge_parsed(parsed, said)
     settings.update(own_settings(args))
     deployment = Deployment.from_settings(settings)
     if deployment.calibration is not None:
@@ -183,19 +180,22 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
     return deployment, parsed
 
 
-def number(field: str, text: str, whole: bool = False) -> float:
-    """A number out of an option.
+def _read_pasted(text: str) -> tuple[dict[str, Any], ParsedCommand]:
+    from glmcalc.model.pasted import read_pasted, settings_of
 
-    Raises:
-        InputError: not a finite number above zero.
-    """
-    try:
-        value = float(text) if not whole else int(text)
-    except (ValueError, OverflowError):
-        raise InputError(field, text, "a whole number" if whole else "a number") from None
-    if not 0 <= value < float("inf"):
-        raise InputError(field, text, "a finite number, zero or above")
-    return value
+    parsed = read_pasted(text)
+    return settings_of(parsed), parsed
+
+
+def _read_flags(line: str) -> tuple[dict[str, Any], ParsedCommand]:
+    from glmcalc.commands import read_command
+    from glmcalc.model.pasted import refuse_open, settings_of
+
+    flags = read_command(line)
+    refuse_open(flags, "The line", "write their values")
+    stated = settings_of(flags)
+    stated.pop("model", None)
+    return stated, flags
 
 
 def beside_a_log(parser: argparse.ArgumentParser) -> None:
@@ -226,25 +226,6 @@ def stated_beside_a_log(args: argparse.Namespace) -> dict[str, Any]:
     return stated
 
 
-def gib_bytes(name: str, text: str) -> int:
-    """GiB of an option as bytes.
-
-    Raises:
-        InputError: no number, or above 1,048,576 GiB.
-    """
-    value = number(name, text)
-    if value > 1 << 20:
-        raise InputError(name, text, "at most 1,048,576 GiB")
-    return int(value * GIB)
-
-
-_PRINTED = (
-    ("available_kv_gib", "available_kv_bytes"),
-    ("weights_gib", "weights_bytes"),
-    ("gpu_memory_gib", "gpu_memory_bytes"),
-)
-
-
 def own_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Settings from the options that are not the engine's."""
     settings: dict[str, Any] = {}
@@ -255,7 +236,7 @@ def own_settings(args: argparse.Namespace) -> dict[str, Any]:
         settings["gpus"] = int(number("gpus", args.gpus, whole=True))
     if getattr(args, "available_kv_bytes", None) is not None:
         settings["available_kv_bytes"] = int(number("available_kv_bytes", args.available_kv_bytes, whole=True))
-    for name, target in _PRINTED:
+    for name, target in PRINTED:
         text = getattr(args, name, None)
         if text is not None:
             settings[target] = gib_bytes(name, text)
