@@ -5,13 +5,15 @@ from __future__ import annotations
 from glmcalc.advise.ladder_climb import UNSUPPORTED, Climber, Taken
 from glmcalc.advise.ladder_limits import LIMIT_OF, SPARE, Goal, failing, margins, pool_tokens
 from glmcalc.advise.ladder_order import check_keep
-from glmcalc.advise.ladder_search import Elsewhere, Searched, as_rungs, elsewhere, search
+from glmcalc.advise.ladder_relax import as_steps
+from glmcalc.advise.ladder_search import Elsewhere, Searched, elsewhere, search
 from glmcalc.advise.ladder_steps import Step, safe_beside, step_of
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.evidence import checkpoints
 from glmcalc.facts.frozen import record
-from glmcalc.facts.quantity import gib
+from glmcalc.facts.quantity import gb, gib
 from glmcalc.facts.store import nearest
 from glmcalc.model.deployment import Deployment
 
@@ -21,10 +23,7 @@ if TYPE_CHECKING:
 
 # Classes of death that no memory flag mends.
 NOT_MEMORY = ("host_ram", "not_oom_other", "healthy", "unknown")
-NOT_SEARCHED = (
-    "--cpu-offload-gb (weights in host memory)", "checkpoints in W4A16, AWQ, MXFP4 or W4AFP8",
-    "GGUF files under llama.cpp",
-)  # fmt: skip
+NOT_SEARCHED = ("--cpu-offload-gb (weights in host memory)", "checkpoints in W4A16, AWQ, MXFP4 or W4AFP8")
 
 
 @record
@@ -88,7 +87,7 @@ class Ladder:
             "nearest": found[0] if found else None,
             "nearest_others": found[1:],
             "searched": self.searched.text if self.searched else None,
-            "not_searched": list(NOT_SEARCHED) if self.searched else [],
+            "not_searched": [*NOT_SEARCHED, _gguf(self.start)] if self.searched else [],
             "safe": safe_beside(self.end),
             "warnings": warnings,
         }  # fmt: skip
@@ -132,9 +131,10 @@ def downgrade(
         return _finished(climber, climber.least(taken), death)
     found = search(climber)
     if found.changes is not None:
-        single = as_rungs(climber, found)
-        if single:
-            return _finished(climber, single, death)
+        steps = as_steps(climber, found.changes)
+        if steps:
+            return _finished(climber, steps, death)
+    taken = climber.largest(taken)
     reason = _why_not(climber, taken, found)
     return _ladder(start, keep, death, taken, "cannot", reason, found, goal)
 
@@ -205,6 +205,22 @@ def _ladder(
     steps = tuple(step_of(step) for step in taken)
     missing = max(-room.get(limit or "", 0), 0)
     return Ladder(start, keep, death, steps, outcome, end, text, tuple(others), found, limit, missing)
+
+
+def _gguf(start: Plan) -> str:
+    """GGUF files as the way out on another engine: the largest published one that is smaller than the GPUs' memory."""
+    r, said = start.resolved, "GGUF files under llama.cpp, another engine"
+    total = start.memory.low * r.gpus if start.memory else 0
+    fitting = [
+        row
+        for row in checkpoints()
+        if row["repo"] == "unsloth/GLM-5.2-GGUF" and row["total_bytes"] is not None and row["total_bytes"] < total
+    ]
+    if not fitting or "GLM-5.2" not in r.checkpoint.name:
+        return said
+    largest = max(fitting, key=lambda row: row["total_bytes"])
+    name = largest["format"].removeprefix("GGUF ")
+    return f"{said} (of {largest['repo']} {name} is the largest below these GPUs' memory: {gb(largest['total_bytes'])} GB of weights alone)"
 
 
 def _why_not(climber: Climber, taken: list[Taken], found: Searched) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from glmcalc.advise.ladder_knobs import Stand, supported, values
-from glmcalc.advise.ladder_limits import Goal, failing, margins, shortfall
+from glmcalc.advise.ladder_limits import Goal, failing, margins
 from glmcalc.advise.ladder_order import order
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
@@ -14,7 +14,7 @@ from glmcalc.solve.steps import applied
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Iterable, Mapping
 
     Changes = dict[str, Any]
 
@@ -22,8 +22,10 @@ UNSUPPORTED = "supported"
 # A step that moves less than a hundredth of a GiB, or of what is missing, is not worth a restart.
 _LEAST_GAIN = 10 * MIB
 _LEAST_SHARE = 0.01
+_GOOD_SHARE = 0.05
 _TRIFLE = 0.98  # of a length: less is not worth another step
 _MOST_STEPS = 60
+_LINES = ("gpu_memory_utilization", "gpu_memory_utilization_up")
 
 
 @record
@@ -96,8 +98,8 @@ class Climber:
     def take(self, stand: Stand, rung: Rung) -> Taken | None:
         """The rung taken from here; None where it does not help here, harms more than it helps, or is refused.
 
-        It helps when the margin of the failing limit grows while all that is missing, over all limits, does not; and it may
-        not add a doubt that was not there.
+        It helps when the margin of the failing limit grows, and no limit that fails after it lost more than that: utilization
+        only moves memory. It may not add a doubt that was not there.
         """
         after = self.changed(stand.plan, rung.changes)
         if after is None or set(after.resolved.uncertain) - set(stand.r.uncertain):
@@ -108,7 +110,7 @@ class Climber:
         if stand.limit == UNSUPPORTED:
             return Taken(rung, stand.plan, after, UNSUPPORTED, 0, 0)
         gained = found[stand.limit] - stand.margins[stand.limit] if stand.limit in found else 0
-        if gained <= 0 or shortfall(found) > shortfall(stand.margins):
+        if gained <= 0 or _most_lost(stand.margins, found) > gained + MIB:
             return None
         return Taken(rung, stand.plan, after, stand.limit, gained, found[stand.limit])
 
@@ -149,7 +151,8 @@ class Climber:
             stand = self.stand(made)
             if stand is None:
                 break
-            step = self._lifted(stand) if stand.limit == UNSUPPORTED else self._next(stand, seen)
+            lines = {step.rung.knob for step in taken} & set(_LINES)
+            step = self._lifted(stand) if stand.limit == UNSUPPORTED else self._next(stand, seen, lines)
             if step is None:
                 break
             taken.append(step)
@@ -157,8 +160,10 @@ class Climber:
             seen.add(made.resolved.asked)
         return taken
 
-    def _next(self, stand: Stand, seen: set[Any]) -> Taken | None:
+    def _next(self, stand: Stand, seen: set[Any], lines: set[str]) -> Taken | None:
         for knob in order(stand.limit, self.keep):
+            if knob in _LINES and lines - {knob}:
+                continue  # the line goes one way only
             step = self.choose(stand, knob)
             if step is not None and step.after.resolved.asked not in seen:
                 return step
@@ -176,7 +181,13 @@ class Climber:
 
     def walk(self, rungs: list[Rung]) -> list[Taken] | None:
         """Those of the rungs that help, one after the other from the start, until it holds; None where it never does."""
-        made, taken = self.start, []
+        taken = self.helping(rungs)
+        return taken if self.holds(taken[-1].after if taken else self.start) else None
+
+    def helping(self, rungs: Iterable[Rung]) -> list[Taken]:
+        """Those of the rungs that help, one after the other from the start, until it holds or they end."""
+        made = self.start
+        taken: list[Taken] = []
         for rung in rungs:
             stand = self.stand(made)
             if stand is None:
@@ -185,7 +196,14 @@ class Climber:
             if step is not None:
                 taken.append(step)
                 made = step.after
-        return taken if self.holds(made) else None
+        return taken
+
+    def largest(self, taken: list[Taken]) -> list[Taken]:
+        """Of a ladder that does not hold in the end, the steps that move a good share of what is missing."""
+        kept = [
+            step.rung for step in taken if step.gained_bytes >= _GOOD_SHARE * -(step.left_bytes - step.gained_bytes)
+        ]
+        return self.helping(kept)
 
     def least(self, taken: list[Taken]) -> list[Taken]:
         """A ladder that holds, without the steps that it does not need, and each of the others as small as will do."""
@@ -196,12 +214,12 @@ class Climber:
             taken = shorter
         return taken
 
-    def _by_harm(self, taken: list[Taken]) -> list[Rung]:
-        rungs = [step.rung for step in taken]
+    def by_harm(self, rungs: Iterable[Rung]) -> list[Rung]:
+        """The most harmful first."""
         return sorted(rungs, key=lambda rung: -self._harm.get(rung.knob, 0))
 
     def _pruned(self, taken: list[Taken]) -> list[Taken]:
-        for rung in self._by_harm(taken):
+        for rung in self.by_harm(step.rung for step in taken):
             if any(step.rung is rung for step in taken):
                 taken = self._without(taken, rung) or taken
         return taken
@@ -219,7 +237,7 @@ class Climber:
         return None
 
     def _relaxed(self, taken: list[Taken]) -> list[Taken]:
-        for rung in self._by_harm(taken):
+        for rung in self.by_harm(step.rung for step in taken):
             index = next((i for i, step in enumerate(taken) if step.rung is rung), None)
             taken = taken if index is None else self._smaller(taken, index)
         return taken
@@ -254,6 +272,11 @@ class Climber:
             else:
                 high = min(middle, high - 1)
         return taken
+
+
+def _most_lost(before: Mapping[str, int], after: Mapping[str, int]) -> int:
+    """The most that a limit which fails afterwards lost, bytes per GPU."""
+    return max((before.get(name, 0) - size for name, size in after.items() if size < 0), default=0)
 
 
 def _grain(tokens: int) -> int:

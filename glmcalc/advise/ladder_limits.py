@@ -88,11 +88,6 @@ def failing(found: Mapping[str, int], plan: Plan, goal: Goal) -> str | None:
     return next((name for name, size in found.items() if size < 0), None)
 
 
-def shortfall(found: Mapping[str, int]) -> int:
-    """All that is missing, over all limits: bytes per GPU."""
-    return sum(-size for size in found.values() if size < 0)
-
-
 def pool_tokens(plan: Plan) -> int:
     """Tokens that the pool of one replica holds at the likely figure, the null block included; 0 where nothing is left."""
     return (plan.kv.pool.num_blocks or 0) * plan.resolved.block_size * plan.resolved.dcp

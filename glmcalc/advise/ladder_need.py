@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 _COUNTS = (1, 2, 4, 8, 16, 32, 64)
-_CLOSE = 0.02  # a total is that of n GPUs when it is this near to it
+_CLOSE = 0.01  # a total is that of n GPUs when it is this near to it
 _VENDORS = ("NVIDIA", "AMD")
 
 

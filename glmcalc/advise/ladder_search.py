@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from glmcalc.advise.ladder_climb import Climber, Rung, Taken
+from glmcalc.advise.ladder_climb import Climber
 from glmcalc.advise.ladder_knobs import FLOOR, OUTSIDE, spread_changes, spreads
 from glmcalc.advise.ladder_limits import Goal, margins
 from glmcalc.advise.ladder_steps import safe_beside
@@ -144,17 +144,6 @@ def _described(before: Resolved, after: Resolved, changes: Changes) -> str:
     )
     rows = changed_settings(before, after, {name: changes[name] for name in shown if name in changes})
     return ", ".join(f"{row['flag']} {row['to']}" for row in rows) or "the flags as they are"
-
-
-def as_rungs(climber: Climber, found: Searched) -> list[Taken]:
-    """What a search found as one step: no order of single changes gets there with each of them helping."""
-    stand = climber.stand(climber.start)
-    if stand is None or found.changes is None:
-        return []
-    before = climber.start.resolved.asked
-    differing = {name: value for name, value in found.changes.items() if getattr(before, name) != value}
-    step = climber.take(stand, Rung("several", differing))
-    return [step] if step is not None else []
 
 
 @record

@@ -175,7 +175,8 @@ def _try(start: Plan, changes: dict[str, Any]) -> Mend | None:
         return None
     if mended.verdict.status != "fits":
         return None
-    shown = changed_settings(start.resolved, mended.resolved, given)
+    named = [name for name in given if name != "gpus"]  # the parallel sizes say it
+    shown = changed_settings(start.resolved, mended.resolved, named)
     cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in shown if row["name"] in COSTS))
     return Mend(mended.resolved.asked, mended, tuple(shown), cost)
 

@@ -16,7 +16,7 @@ from glmcalc.model.resolved import Resolved
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Iterable, Mapping
 
 
 @record
@@ -86,7 +86,7 @@ def costs() -> dict[str, str]:
     return {name: row.cost for name, row in step_facts().items() if name == row.setting}
 
 
-def changed_settings(before: Resolved, after: Resolved, names: Mapping[str, Any]) -> list[dict[str, Any]]:
+def changed_settings(before: Resolved, after: Resolved, names: Iterable[str]) -> list[dict[str, Any]]:
     """``name``, ``flag``, ``from`` and ``to`` of those of ``names`` whose resolved value differs."""
     was, now = _values(before), _values(after)
     return [
