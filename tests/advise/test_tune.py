@@ -298,6 +298,21 @@ def test_a_second_death_goes_further_back():
     assert lowest.next.gpu_memory_utilization < steps[0].deployment.gpu_memory_utilization
 
 
+def test_deaths_without_a_good_step_end_where_one_request_still_fits():
+    """Going down for ever would only trade one death for another: below that it says to read the log."""
+    advice, deployment, seen = None, NODE, []
+    for number in range(30):
+        advice = ask(advice and advice.state, deployment, died="OOM", began=1000.0 * number, time=1000.0 * number)
+        assert advice.decision.kind == "roll_back"
+        deployment = advice.next
+        seen.append(deployment.gpu_memory_utilization)
+    assert seen == sorted(seen, reverse=True)
+    assert seen[0] == 0.83
+    assert plan(deployment).kv.pool.fits
+    assert not plan(deployment.changed(gpu_memory_utilization=seen[-1] - 0.02)).kv.pool.fits
+    assert "Read its log" in advice.decision.reason
+
+
 def test_a_restart_with_the_old_flags_before_the_step_is_a_death():
     advice = ask(None, **PROVEN, utilization=0.85)
     assert advice.decision.kind == "raise"

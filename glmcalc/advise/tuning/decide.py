@@ -8,6 +8,7 @@ from glmcalc.advise.tuning.evidence import Condition, conditions
 from glmcalc.advise.tuning.gates import gate, rate_bound
 from glmcalc.advise.tuning.room import Room, floor3
 from glmcalc.advise.tuning.state import Setting, State, Step
+from glmcalc.budget.plan import plan
 from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.quantity import gib
 
@@ -72,7 +73,7 @@ def _passed(state: State, step: Step, found: tuple[Condition, ...]) -> bool:
 
 
 def _after_death(state: State, made: Plan, room: Room | None) -> tuple[str, Setting, str] | None:
-    step, free = state.now, state.now.peaks.get("free_bytes")
+    step, free, r = state.now, state.now.peaks.get("free_bytes"), made.resolved
     why = step.died if step.dead else None
     if why is None and free is not None and free < gate("rollback_free"):
         why = f"only {gib(free)} GiB of the fullest GPU were free; below {gib(gate('rollback_free'))} the next peak ends it"
@@ -84,6 +85,13 @@ def _after_death(state: State, made: Plan, room: Room | None) -> tuple[str, Sett
     lower = _down(step.setting)
     if room is not None:
         lower = replace(lower, gpu_memory_utilization=max(min(lower.gpu_memory_utilization, room.ceiling), LOWEST))
+    if not plan(
+        r.asked.changed(gpu_memory_utilization=lower.gpu_memory_utilization, kv_cache_memory_bytes=None)
+    ).kv.pool.fits:
+        return "roll_back", step.setting, (
+            f"{_sentence(why)} No earlier step has proven itself, and lower the pool does not hold one request of "
+            f"{r.max_model_len:,} tokens: less utilization is not the way. Read its log (glmcalc diagnose)."
+        )  # fmt: skip
     return (
         "roll_back",
         lower,

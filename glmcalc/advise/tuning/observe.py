@@ -153,6 +153,11 @@ def _restarted(state: State, reading: Reading, command: Setting, planned: bool) 
     died = "the server restarted, and no step was pending"
     if state.pending is not None and state.pending.decision != "pin":
         died = "the server restarted with the setting it had, before the step was taken"
+        if state.pending.setting.gpu_memory_utilization == step.setting.gpu_memory_utilization:
+            died = (
+                "the server restarted, and neither it nor the command says that the step was taken (if it was: give the command "
+                "that runs, and --cause)"
+            )  # fmt: skip
     return Observed(killed(state, died))
 
 

@@ -164,10 +164,12 @@ def simulated_log(
         need_gib, busy: as in :class:`SimulatedServer`.
     """
     server, state = SimulatedServer(deployment, seed, need_gib, busy), None
+    command = deployment
     for _ in range(calls):
         server.serve()
-        advice = tune(deployment, read_metrics(server.scrape(), server.time), state, mode=mode, live=True)
+        advice = tune(command, read_metrics(server.scrape(), server.time), state, mode=mode, live=True)
         state = advice.state
         if advice.decision.kind != "hold":
             server.apply(advice.decision.setting)
+            command = advice.next
     return [{**row, "simulated": True} for row in tuning_log(state)] if state is not None else []
