@@ -6,7 +6,7 @@ from itertools import islice
 
 from glmcalc.advise.account import cause_of, masked, masked_all, quote, ticket, what_was_read
 from glmcalc.advise.case import Case, masked_words, open_case
-from glmcalc.advise.changes import Change, action, is_sure, needs_more, several
+from glmcalc.advise.changes import Change, action, flag, is_sure, needs_more, several
 from glmcalc.advise.classes import QUIET, death_class
 from glmcalc.advise.other_engines import not_to_touch
 from glmcalc.advise.pool_changes import shortening_is_cheap
@@ -68,7 +68,7 @@ class Diagnosis:
             "verify": _verify(row, case.facts.engine) if death.death not in QUIET else None,
             "cost": change.cost if change else None,
             "alternatives": [masked_all(other.as_alternative()) for other in self.alternatives],
-            "do_not_touch": _not_to_touch(case, row["do_not_touch"]),
+            "do_not_touch": _not_to_touch(case, row["do_not_touch"], change),
             "known_issue": death.signature.known_issue if death.signature else None,
             "missing": list(case.missing),
             "look_for": row["look_for"] if death.death == "unknown" or death.confidence == "low" else [],
@@ -119,11 +119,20 @@ def _verify(row: Mapping[str, Any], engine: str | None) -> str:
     return str(row["verify_of"].get(engine, row["verify"]))
 
 
-def _not_to_touch(case: Case, rows: list[dict[str, str]]) -> list[dict[str, str]]:
-    """What not to touch; the length is left out where the signature says that what died grows with the context."""
+def _not_to_touch(case: Case, rows: list[dict[str, str]], change: Change | None) -> list[dict[str, str]]:
+    """What not to touch, without what the change itself sets.
+
+    The length is left out where the signature says that what died grows with the context.
+    """
     row = case.death.signature
     grows = row is not None and any("context" in text or "max_model_len" in text for text in row.cause)
-    kept = [one for one in rows if not (grows and one["name"] == "max_model_len")]
+    told = change.text if change else ""
+    kept = [
+        one
+        for one in rows
+        if not (grows and one["name"] == "max_model_len")
+        and not any(flag(name) + " " in told for name in one["name"].split(", "))
+    ]
     return not_to_touch(kept, case.facts.engine)
 
 

@@ -214,3 +214,18 @@ def test_a_fork_gets_a_flag_with_its_limit_said_as_a_risk():
     answer = diagnosed(asked, plan(asked), "cuda_graph_capture", 0.5, 0.1)
     assert answer.change.kind == "flag"
     assert answer.change.risk is not None
+
+
+@given(deployments())
+@settings(max_examples=120, deadline=None)
+def test_a_command_without_a_log_is_mended_by_the_same_rule(case):
+    asked, made = case
+    data = diagnose(asked.command(), None, {"gpu": asked.gpu, "engine_version": asked.engine_version}).to_dict()
+    assert data["class"] == (made.verdict.stage or "unknown")
+    if data["change"] is None or data["change"]["kind"] != "flag":
+        return
+    mended = again(asked, data["command"])
+    after = plan(mended)
+    assert after.verdict.status == "fits" or (after.verdict.status == "marginal" and after.resolved.uncertain)
+    differing = [name for name in SETTINGS if getattr(mended, name) != getattr(asked, name)]
+    assert ["--" + name.replace("_", "-") for name in differing] == [data["change"]["name"]]

@@ -186,3 +186,10 @@ def test_a_step_of_utilization_on_h200_is_what_the_runbook_says():
     }
     assert told == {1.40}
     assert abs(139.8 * 0.01 - 1.40) < 0.005
+
+
+def test_what_the_change_sets_is_not_among_what_not_to_touch():
+    million = COMMAND.replace(" --kv-cache-dtype fp8", "")
+    data = diagnose(million, None, {"gpu": "h200_sxm"}).to_dict()
+    assert "--max-num-seqs" in data["change"]["text"]
+    assert all(row["name"] != "max_num_seqs" for row in data["do_not_touch"])
