@@ -12,6 +12,10 @@ from pathlib import Path
 from glmcalc.facts.errors import InputError
 
 _PACKAGE = Path(__file__).resolve().parent.parent
+# What this package ships. Other notebooks that lie in the folder are their owner's to trust.
+SHIPPED = (
+    "index", "calculator", "what_happened", "downgrade", "01_vram_budget", "04_oom_workflow", "report",
+)  # fmt: skip
 # Kernels of pages that were closed are ended after a while, so that a server may stay up.
 _VOILA_OPTIONS = (
     "--template=glm",
@@ -78,7 +82,35 @@ def read_chapters(port: int, open_browser: bool) -> int:
         command.append("--allow-root")
     if not open_browser:
         command.append("--no-browser")
+    trust_chapters(chapters_folder())
     return _run(command, f"http://127.0.0.1:{port}/lab (with the token printed below)")
+
+
+def trust_chapters(folder: Path) -> list[str]:
+    """Sign the chapters of this package, so that JupyterLab shows their outputs as they were made.
+
+    Signatures go where Jupyter keeps them (``JUPYTER_DATA_DIR``, if set). A folder of signatures that cannot be written
+    leaves the chapters as they are: untrusted, and readable.
+
+    Returns:
+        Names of the files that were signed.
+    """
+    import nbformat
+    from jupyter_core.paths import jupyter_data_dir
+    from nbformat.sign import NotebookNotary
+
+    signed: list[str] = []
+    try:
+        place = Path(jupyter_data_dir())
+        place.mkdir(parents=True, exist_ok=True)
+        with NotebookNotary(data_dir=str(place)) as notary:
+            for path in (folder / f"{name}.ipynb" for name in SHIPPED):
+                if path.is_file():
+                    notary.sign(nbformat.read(path, as_version=4))
+                    signed.append(path.name)
+    except (OSError, ValueError) as error:
+        print(f"glmcalc: the chapters stay untrusted in JupyterLab ({error}).", file=sys.stderr)
+    return signed
 
 
 def _check(port: int, module: str, subcommand: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date
 from html import escape
-from typing import Any, Mapping
+from typing import Any, Mapping, NoReturn
 
 from glmcalc.budget import kv as kvmath
 from glmcalc.budget.plan import plan
@@ -40,7 +40,7 @@ class Report:
         self.customer = check_customer(customer)
         needs = {name: parameters.pop(name, None) for name in NEEDS}
         if needs["min_tok_s_user"] is not None:
-            raise InputError("min_tok_s_user", needs["min_tok_s_user"], "left out: speed is not modelled yet")
+            refuse_speed(needs["min_tok_s_user"])
         self.deployment, self.parsed = deployment_from(command, parameters)
         self.plan: Plan = plan(self.deployment)
         self.needs = read_needs(needs, self.plan)
@@ -215,6 +215,15 @@ class Report:
             for size in (made.kv.available.low, made.kv.available.likely)
         ]
         return f'<tr><td>{label}</td><td class="r">{_times(ends[0])}</td><td class="r">{_times(ends[1])}</td><td>{cost}</td></tr>'
+
+
+def refuse_speed(value: object) -> NoReturn:
+    """Say that a need of speed cannot be judged.
+
+    Raises:
+        InputError: always.
+    """
+    raise InputError("min_tok_s_user", value, "left out: speed is not modelled yet")
 
 
 def report_from(names: Mapping[str, Any]) -> Report:
