@@ -233,6 +233,12 @@ def _why_not(climber: Climber, taken: list[Taken], found: Searched) -> str:
         return (
             f"This cannot be done on {here}: nothing is known of its memory, or the engine refuses every combination."
         )
+    death = climber.goal.death
+    if death is not None and min(margins(climber.start, Goal()).values()) >= 0:
+        return (
+            f"By the budget it fits on {here}, and a log says that it died ({death}): nothing that is budgeted here moves "
+            "enough to what ran out. Look for another process on the GPU first."
+        )
     after = " after all steps" if taken else ""
     return (
         f"This cannot be done on {here}{after}: of everything that was searched the closest ({found.closest}) is still short "

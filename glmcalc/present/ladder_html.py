@@ -50,7 +50,8 @@ def _row(number: int, step: Mapping[str, Any]) -> str:
 
 
 def _price(step: Mapping[str, Any]) -> str:
-    lines = [f"<div>{escape(step['cost'])}</div>"]
+    told = (step["quality_cost"], step["speed_cost"])
+    lines = [] if step["cost"] in told else [f"<div>{escape(step['cost'])}</div>"]
     for label, kind in (("quality", "quality"), ("speed", "speed")):
         cost, source = step[f"{kind}_cost"], step[f"{kind}_source"]
         if cost is not None and cost.startswith("none"):
@@ -65,7 +66,7 @@ def _price(step: Mapping[str, Any]) -> str:
             f"<div>safe beside it: <code>{escape(safe['flag'])} {escape(safe['to'])}</code>, {status}{_link(safe['source'])}</div>"
         )
     again = "restart" if step["restart"] else "no restart"
-    lines.append(f"<div>{again}; {escape(step['undo'])}</div>")
+    lines.append(f"<div>{again}; undo: {escape(step['undo'])}</div>")
     return "".join(lines)
 
 
@@ -92,4 +93,10 @@ def _end(data: Mapping[str, Any]) -> str:
 
 def _other(other: Mapping[str, Any]) -> str:
     changes = ", ".join(f"{row['flag']} {value_text(row['to'])}" for row in other["change"])
-    return f"<li><b>{other['gpus']} × {escape(other['gpu'])}</b> ({escape(changes)}): {escape(other['reason'])}<br><code>{escape(other['command'])}</code></li>"
+    safe = other["safe"]
+    plain = (
+        f"<br>on plain FP8 KV; with <code>{escape(safe['to'])}</code>: {_STATUS.get(safe['status'], 'unsupported')}"
+        if safe
+        else ""
+    )
+    return f"<li><b>{other['gpus']} × {escape(other['gpu'])}</b> ({escape(changes)}): {escape(other['reason'])}<br><code>{escape(other['command'])}</code>{plain}</li>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.quantity import GB, GIB
 from glmcalc.present import options
+from glmcalc.present.deployment_file import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def run_downgrade(args: argparse.Namespace) -> int:
 
         stated = read_need(need, have, deployment)
         deployment = stated.deployment
-    short = None if args.short_gib is None else round(options.number("short_gib", args.short_gib) * GIB)
+    short = None if args.short_gib is None else round(number("short_gib", args.short_gib) * GIB)
     if short is not None and args.death is None:
         raise InputError("short_gib", args.short_gib, "beside --death CLASS")
     data = downgrade(deployment, args.keep, args.death, short).to_dict()
@@ -75,7 +76,7 @@ def _total(args: argparse.Namespace, name: str) -> int | None:
     if len(given) > 1:
         raise InputError(name, given[1][1], f"--{name}-gib or --{name}-gb, not both")
     unit, text = given[0]
-    value = options.number(f"{name}_{unit}", text)
+    value = number(f"{name}_{unit}", text)
     if not 0 < value <= 1 << 20:
         raise InputError(f"{name}_{unit}", text, "above 0 and at most 1,048,576")
     return round(value * (GIB if unit == "gib" else GB))
