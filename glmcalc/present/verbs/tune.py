@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.facts.errors import InputError
 from glmcalc.present import options
+from glmcalc.present.deployment_file import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,7 +101,7 @@ def _readings(args: argparse.Namespace) -> tuple[list[Reading], str | None, bool
         now = os.stat(given).st_mtime
     readings = read_metrics(text, now)
     if args.free_gib is not None:
-        free = int(options.number("free_gib", args.free_gib) * (1 << 30))
+        free = int(number("free_gib", args.free_gib) * (1 << 30))
         last = readings[-1]
         least = free if last.free_bytes is None else min(free, last.free_bytes)
         readings = [*readings[:-1], replace(last, free_bytes=least)]
