@@ -5,6 +5,7 @@ from __future__ import annotations
 from glmcalc.budget.kv import Pool
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band
+from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
 
@@ -185,9 +186,15 @@ class Plan:
 
 
 def normalised(resolved: Resolved) -> Deployment:
-    """The deployment with defaults that move memory written out, for a command that means the same on any release."""
-    asked = resolved.asked
+    """The deployment with defaults that move memory written out, for a command that means the same on any release.
+
+    It names the checkpoint that is budgeted, which may be another than the one asked for: a ``quantization`` is a way to say it.
+    """
+    asked, checkpoint = resolved.asked, resolved.checkpoint
+    stated = asked.quantization is not None and checkpoint == load_checkpoint(asked.model)
     return asked.changed(
+        model=checkpoint.name,
+        quantization=asked.quantization if stated else None,
         tensor_parallel_size=resolved.tp,
         max_model_len="auto" if resolved.auto_fit else resolved.max_model_len,
         max_num_seqs=resolved.max_num_seqs,

@@ -54,6 +54,18 @@ def model_entries() -> list[ModelEntry]:
     return list(_entries().values())
 
 
+def base_name(name: str) -> str:
+    """The model that a checkpoint is of: its id without publisher and without what names its format.
+
+    >>> base_name("nvidia/GLM-5.2-NVFP4"), base_name("zai-org/GLM-5.2-FP8"), base_name("lukealonso/GLM-5.1-NVFP4-MTP")
+    ('GLM-5.2', 'GLM-5.2', 'GLM-5.1')
+    """
+    base = name.split("/")[-1].upper()
+    for suffix in ("-MTP", "-FP8", "-NVFP4"):
+        base = base.removesuffix(suffix)
+    return base
+
+
 def find_model(name: str) -> ModelEntry:
     """The checkpoint called ``name``: its id in any case, or the id without the publisher.
 

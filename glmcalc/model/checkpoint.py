@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
-from glmcalc.facts.models import find_model, load_config, model_entries
+from glmcalc.facts.models import base_name, find_model, load_config, model_entries
 from glmcalc.model.geometry import Geometry, read_geometry
 from glmcalc.model.modules import Module, list_modules
 from glmcalc.model.recipes import Recipe, read_recipe
@@ -24,6 +25,7 @@ _SPELLINGS = {
     "modelopt": "nvfp4", "modelopt_fp4": "nvfp4", "modelopt_mixed": "nvfp4",
 }  # fmt: skip
 _LATER = ("mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit", "gguf")
+_GGUF = re.compile(r"(UD-)?(I?Q[1-8]_[A-Z0-9_]{1,8}|TQ[12]_0|MXFP4_MOE|F16|F32)", re.IGNORECASE)
 _LARGEST_CONFIG = 4 * 1024 * 1024
 
 
@@ -72,35 +74,58 @@ def _modules(checkpoint: Checkpoint) -> tuple[Module, ...]:
     return tuple(list_modules(checkpoint.geometry, checkpoint.recipe))
 
 
-@lru_cache(maxsize=64)
 def load_checkpoint(model: str, quantization: str | None = None) -> Checkpoint:
     """The checkpoint that ``model`` names: a known id, or a path to a ``config.json`` (or to its folder).
 
-    A ``quantization`` other than the checkpoint's own means the known checkpoint of the same geometry that has it.
+    A ``quantization`` other than the checkpoint's own means the known checkpoint of the same model that has it; another
+    model's never stands in, however alike their shapes are.
 
     Raises:
         InputError: an unknown name, an unreadable file, a format whose layout is not known or that no known checkpoint of
-            this geometry has, or a geometry that is refused (``read_geometry``).
+            this model has, or a geometry that is refused (``read_geometry``).
     """
     path = _config_path(model)
-    if path is not None:
-        own = _read_checkpoint(_read_config(path), model, known=False)
-    else:
-        entry = find_model(model)
-        own = _read_checkpoint(load_config(entry), entry.id, known=True)
+    own = _known(model) if path is None else _read_text(_config_text(path), path, model)
     wanted = _format(quantization)
     if wanted is None or wanted == own.recipe.fmt:
         return own
-    for entry in model_entries():
-        if entry.format == wanted:
-            other = _read_checkpoint(load_config(entry), entry.id, known=True)
-            if other.geometry == own.geometry:
-                return other
+    return _in_format(own, str(quantization), wanted)
+
+
+@lru_cache(maxsize=64)
+def _known(model: str) -> Checkpoint:
+    entry = find_model(model)
+    return _read_checkpoint(load_config(entry), entry.id, known=True)
+
+
+@lru_cache(maxsize=16)
+def _read_text(text: str, path: str, name: str) -> Checkpoint:
+    """Kept by its content: a file that changed is another checkpoint."""
+    return _read_checkpoint(_parse_config(text, path), name, known=False)
+
+
+def _in_format(own: Checkpoint, asked: str, wanted: str) -> Checkpoint:
+    """The known checkpoint of the same model in another format.
+
+    Raises:
+        InputError: there is none; the message names what there is.
+    """
+    if not own.known:
+        raise InputError(
+            "quantization", asked, f"{own.recipe.fmt}, which is what {own.name} holds: give the config.json of the "
+            f"{wanted} checkpoint, or a known id (glmcalc models)",
+        )  # fmt: skip
+    others = [entry for entry in model_entries() if entry.format == wanted]
+    for entry in others:
+        if base_name(entry.id) == base_name(own.name):
+            return _known(entry.id)
+    near = next((entry.id for entry in others if _known(entry.id).geometry == own.geometry), None)
+    hint = f"; nearest is {near}, another model's: name it with --model if it is meant" if near else ""
     raise InputError(
-        "quantization",
-        quantization,
-        f"{own.recipe.fmt}, which is what {own.name} holds: no checkpoint of its geometry in {wanted} is known",
-    )
+        "quantization", asked, f"{own.recipe.fmt}, which is what {own.name} holds",
+        f"quantization {asked}: no {wanted} checkpoint of {base_name(own.name)} is known, and {own.name} holds "
+        f"{own.recipe.fmt}{hint}.",
+    )  # fmt: skip
 
 
 def _read_checkpoint(config: dict[str, Any], name: str, known: bool) -> Checkpoint:
@@ -113,8 +138,10 @@ def _format(quantization: str | None) -> str | None:
     key = quantization.lower()
     if key in _SPELLINGS:
         return _SPELLINGS[key]
-    if key in _LATER:
-        raise InputError("quantization", quantization, "bf16, fp8 or nvfp4: the layout of this one is not modelled yet")
+    if key in _LATER or _GGUF.fullmatch(quantization):
+        raise InputError(
+            "quantization", quantization, "bf16, fp8 or nvfp4: the layout of this format is not modelled yet"
+        )
     raise InputError("quantization", quantization, "one of bf16, fp8, nvfp4 (modelopt_fp4)")
 
 
@@ -126,18 +153,26 @@ def _config_path(model: str) -> str | None:
     return None
 
 
-def _read_config(path: str) -> dict[str, Any]:
+def _config_text(path: str) -> str:
+    where = os.path.expanduser(path)
     try:
-        if os.path.getsize(os.path.expanduser(path)) > _LARGEST_CONFIG:
+        if os.path.getsize(where) > _LARGEST_CONFIG:
             raise InputError("model", path, "a config.json of at most 4 MiB")
-        with open(os.path.expanduser(path), encoding="utf-8") as file:
-            config = json.load(file)
-    except (OSError, UnicodeDecodeError) as error:
+        with open(where, encoding="utf-8-sig") as file:  # Windows editors begin with a mark
+            return file.read()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
         reason = getattr(error, "strerror", None) or "not text"
         raise InputError(
             "model", path, "a known model id or a readable config.json", f"model: cannot read {path} ({reason})."
         ) from error
-    except (json.JSONDecodeError, RecursionError) as error:
+
+
+def _parse_config(text: str, path: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except (ValueError, RecursionError) as error:
         raise InputError(
             "model", path, "a whole config.json", f"model: {path} is not valid JSON ({error}); is it cut off?"
         ) from error

@@ -11,6 +11,7 @@ from glmcalc.facts.hardware import Device, Memory, device
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
 from glmcalc.model.deployment import AUTO_LENGTHS, Deployment
+from glmcalc.model.notes import check_quantization, device_notes, length_trap
 from glmcalc.model.records import device_refusals, parallel_refusals, resolve_record
 
 TYPE_CHECKING = False
@@ -68,8 +69,7 @@ def resolve(asked: Deployment) -> Resolved:
     chip = _device(asked)
     warnings = [version.note] if version.note else []
     uncertain = [version.note] if version.note else []
-    if asked.quantization is not None and checkpoint.name.lower() != asked.model.lower().rstrip("/"):
-        warnings.append(f"quantization {asked.quantization} is budgeted as {checkpoint.name}, which has it.")
+    check_quantization(asked, checkpoint, warnings)
     tp, pp, dp, gpus = _parallel(asked, warnings)
     dcp = asked.decode_context_parallel_size or 1
     geometry = checkpoint.geometry
@@ -85,8 +85,8 @@ def resolve(asked: Deployment) -> Resolved:
     for flag in asked.heavy:
         warnings.append(f"{flag} can move GiB and is not modelled")
         uncertain.append(warnings[-1])
-    _device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
-    _length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
+    device_notes(chip, checkpoint, record, version, dcp, warnings, uncertain)
+    length_trap(length, auto_fit, block_size, mtp, geometry.sparse, version, warnings)
     return _with_calibration(Resolved(
         asked, version, checkpoint, chip, _memory(asked, chip), gpus, tp, pp, dp, dcp, asked.enable_expert_parallel, length,
         auto_fit, seqs, tokens, utilization, record, block_size, mtp, depth, tuple(refusals), tuple(warnings),
@@ -234,58 +234,6 @@ def _speculation(asked: Deployment, layers: int, warnings: list[str], uncertain:
     warnings.append(note)
     uncertain.append(note)
     return False, depth or 0
-
-
-def _device_notes(
-    chip: Device,
-    checkpoint: Checkpoint,
-    record: str,
-    version: EngineVersion,
-    dcp: int,
-    warnings: list[str],
-    uncertain: list[str],
-) -> None:
-    geometry = checkpoint.geometry
-    if chip.vendor == "AMD":
-        note = f"{chip.name}: vLLM's ROCm build reserves other buffers; CUDA's terms stand in for them"
-        warnings.append(note)
-        uncertain.append(note)
-    if chip.architecture == "sm121":
-        note = f"{chip.name} shares its memory with the host: what is free at start varies by GiB"
-        warnings.append(note)
-        uncertain.append(note)
-    if checkpoint.recipe.fmt == "nvfp4" and chip.architecture == "sm90":
-        warnings.append(
-            "Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled."
-        )
-    if record == "fp8_e4m3" and geometry.sparse:
-        warnings.append(
-            "Plain fp8 KV without scales is the default here and has a reported loss of quality on GLM-5.1 "
-            "(https://github.com/sgl-project/sglang/issues/22671); --kv-cache-dtype fp8_ds_mla is the safe record."
-        )
-    if dcp > 1 and geometry.sparse:
-        established = rule("sparse_dcp", version)
-        if established.value != "works":
-            note = f"decode context parallelism with sparse attention is not established for {version.text}; it works in 0.33.0"
-            warnings.append(note)
-            uncertain.append(note)
-
-
-def _length_trap(
-    length: int, auto_fit: bool, block_size: int, mtp: bool, sparse: bool, version: EngineVersion, warnings: list[str]
-) -> None:
-    if not (mtp and sparse) or auto_fit or length % block_size:
-        return
-    margin = rule("block_table_margin", version)
-    safe = length - 72 if length > 1024 else length - 1
-    said = {
-        "short_by_one": f"{version.text} crashes on it under concurrent load",
-        "reported_fixed": "the issue is closed, but which release carries the fix is not established",
-    }[margin.value if margin.other is None else "short_by_one"]
-    warnings.append(
-        f"max_model_len {length:,} is a multiple of {block_size} and MTP is on: {said} ({margin.source}); "
-        f"{safe:,} avoids it."
-    )
 
 
 def _filled(asked: Deployment) -> tuple[str, ...]:

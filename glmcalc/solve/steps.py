@@ -8,7 +8,7 @@ from glmcalc.budget.plan import plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device
-from glmcalc.facts.models import model_names
+from glmcalc.facts.models import base_name, model_names
 from glmcalc.facts.store import load_jsonl
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
@@ -142,16 +142,9 @@ def smaller_checkpoints(name: str) -> tuple[tuple[str, str], ...]:
     if name not in model_names():
         return ()
     size = load_checkpoint(name).total_bytes
-    others = [load_checkpoint(other) for other in model_names() if _base(other) == _base(name)]
+    others = [load_checkpoint(other) for other in model_names() if base_name(other) == base_name(name)]
     ranked = sorted((other for other in others if other.total_bytes < size), key=lambda other: -other.total_bytes)
     return tuple((other.name, other.recipe.fmt) for other in ranked)
-
-
-def _base(name: str) -> str:
-    base = name.split("/")[-1].upper()
-    for suffix in ("-MTP", "-FP8", "-NVFP4"):
-        base = base.removesuffix(suffix)
-    return base
 
 
 _OF_WEIGHTS = (
