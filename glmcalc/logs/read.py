@@ -7,8 +7,10 @@ import re
 from glmcalc.facts.frozen import fresh, record
 from glmcalc.logs.arguments import resolved_arguments, stated_arguments
 from glmcalc.logs.grammar import line_rules, value_of
-from glmcalc.logs.lines import LogLine, clean_line
-from glmcalc.logs.stream import Run, Skimmed, read_blocks, skim
+from glmcalc.logs.lines import LogLine
+from glmcalc.logs.runs import Run
+from glmcalc.logs.stream import Skimmed, read_blocks, skim
+from glmcalc.logs.wrapped import unwrapped
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -102,7 +104,7 @@ _WORTH = re.compile(
 
 def read_run(run: Run, whole: Skimmed) -> LogFacts:
     """The facts of one run."""
-    lines = [clean_line(number, raw) for number, raw in run.lines]
+    lines = list(unwrapped(run.lines))
     memory: list[MemoryLine] = []
     for line in lines:
         if _WORTH.search(line.text):
