@@ -17,7 +17,7 @@ from glmcalc.present.verdict_html import brief_line
 from glmcalc.present.widget import PageWidget, asked_of
 
 _numbers = count(1)
-_COLUMN = ("verdict", "quotes", "change", "bar", "second")
+_COLUMN = ("verdict", "quotes", "change", "bar", "second", "avoid", "ladder")
 
 
 class WhatHappened(PageWidget):
@@ -27,7 +27,7 @@ class WhatHappened(PageWidget):
     """
 
     _esm = style("widget.js", "happened.js")
-    _css = style("style.css", "page.css", "happened.css")
+    _css = style("style.css", "page.css", "happened.css", "ladder.css")
     most = traitlets.Int(MOST).tag(sync=True)
     too_large = traitlets.Unicode(TOO_LARGE.replace("`", "")).tag(sync=True)
 
@@ -69,10 +69,10 @@ class WhatHappened(PageWidget):
 
     def _still(self) -> str:
         parts = {**self._board.view()["parts"], **self._board.later()}
-        inner = "".join(parts.get(name, "") for name in (*_COLUMN, "avoid", "look", "ticket", "read"))
+        inner = "".join(parts.get(name, "") for name in (*_COLUMN, "look", "ticket", "read"))
         for live in (" data-copy", ' data-act="example"'):
             inner = inner.replace(live, " hidden")
-        return f'<style>{style("style.css", "happened.css")}</style><div class="gm">{inner}</div>'
+        return f'<style>{style("style.css", "happened.css", "ladder.css")}</style><div class="gm">{inner}</div>'
 
     def _plain(self) -> str:
         data = self._board.data
@@ -89,7 +89,8 @@ def frame(form: str, standalone: bool) -> str:
         f'<div class="gm-wrap gm-happened"><div class="gm-left">{form}<div data-part="read"></div></div>'
         '<div class="gm-right" role="region" aria-label="Answer">'
         '<div id="gm-verdict" tabindex="-1" data-part="verdict" role="status" aria-live="polite" aria-atomic="true"></div>'
-        f'{places}<div class="gm-two"><div data-part="second"></div><div data-part="avoid"></div></div><div data-part="look"></div>'
+        f'{places}<div class="gm-two"><div data-part="second"></div><div data-part="avoid"></div></div><div data-part="ladder"></div>'
+        '<div data-part="look"></div>'
         '<div data-part="ticket"></div><p class="gm-link" hidden><a data-link href="#">Link to these fields</a> '
         '<code data-query></code></p><span class="gm-vh" aria-live="polite" data-said></span></div></div>'
     )

@@ -15,10 +15,11 @@ from glmcalc.logs.secrets import mask
 from glmcalc.present import happened_html as html
 from glmcalc.present.bar import SHAPES
 from glmcalc.present.controls import Choices
+from glmcalc.present.deployment_file import number
 from glmcalc.present.happened_bar import happened_bar
 from glmcalc.present.happened_form import EMPTY, FIELDS, ask_command, ask_gpu
+from glmcalc.present.happened_ladder import folded_ladder
 from glmcalc.present.happened_quotes import quotes
-from glmcalc.present.options import number
 from glmcalc.present.verdict_html import bad_input, brief_line
 
 MOST = 8_000_000
@@ -119,10 +120,10 @@ class Happened:
         }
 
     def later(self) -> dict[str, str]:
-        """What may come a moment after the answer: the bar in the shapes that are not seen now."""
+        """What may come a moment after the answer: the ladder, and the bar in the shapes that are not seen now."""
         if self.error is not None or self.made is None:
-            return {}
-        return {"bar": self._bar(self.made, SHAPES)}
+            return {} if self.error is not None else {"ladder": ""}
+        return {"bar": self._bar(self.made, SHAPES), "ladder": folded_ladder(self.made.case)}
 
     def query(self) -> str:
         """The address's query: the fields alone, masked; never a word of the log."""

@@ -7,6 +7,7 @@ from html import escape
 PAGES = (
     ("what_happened", "What happened?"),
     ("calculator", "Calculator"),
+    ("downgrade", "Downgrade"),
     ("01_vram_budget", "1. The VRAM budget"),
 )
 

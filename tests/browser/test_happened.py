@@ -56,6 +56,18 @@ def test_a_paste_is_answered_on_one_screen(page: Page, address: str) -> None:
     assert page.evaluate("location.search") == ""
 
 
+def test_the_ladder_comes_folded_after_the_answer(page: Page, address: str) -> None:
+    open_page(page, address + "?gpu=h200_sxm")
+    paste(page, log("kv_too_small"))
+    summary = page.locator("[data-part=ladder] summary")
+    expect(summary).to_contain_text("what to give up, in order")
+    expect(page.locator(".gm-ladder")).to_be_hidden()
+    summary.press("Enter")
+    expect(page.locator(".gm-ladder")).to_be_visible()
+    page.get_by_role("button", name="Clear").click()
+    expect(summary).to_have_count(0)
+
+
 def test_the_empty_page_offers_an_example(page: Page, address: str) -> None:
     open_page(page, address)
     expect(page.locator("[data-part=verdict]")).to_contain_text("Three lines to look for")
