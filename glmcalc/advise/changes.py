@@ -117,12 +117,18 @@ def needs_more(change: Change) -> bool:
     return any(word in change.text.split(":")[0] for word in ("--tensor-parallel-size", "--pipeline-parallel-size"))
 
 
-def is_sure(change: Change) -> bool:
-    """Whether a change may stand first: the budget confirms it, or can say no more than marginal of this deployment."""
+def is_sure(change: Change, case: Case) -> bool:
+    """Whether a change may stand first: the budget confirms it, or can say no more than marginal of this deployment anyway.
+
+    A doubt that the change itself brings (a feature not established for this release) is a risk, and no such limit.
+    """
     if change.kind == "version":
         return False
-    made = change.plan
-    return change.risk is None or bool(made and made.resolved.uncertain and made.verdict.status == "marginal")
+    made, before = change.plan, case.plan
+    if change.risk is None or made is None or before is None:
+        return change.risk is None
+    known = set(made.resolved.uncertain) <= set(before.resolved.uncertain)
+    return bool(before.resolved.uncertain) and known and made.verdict.status == "marginal"
 
 
 def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) -> Change | None:
@@ -193,10 +199,13 @@ def _as_change(after: Deployment, made: Plan, rows: list[dict[str, Any]], why: s
     told = ", ".join(f"{row['flag']} {row['to'] if row['to'] is not None else 'off'}" for row in rows)
     cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in rows if row["name"] in COSTS))
     text = f"{told}: {why}"
+    risk = None
+    if made.verdict.status != "fits":
+        risk = f"the budget calls it {made.verdict.status.replace('_', ' ')}: {made.verdict.reason}"
     if len(rows) == 1 and rows[0]["name"] in _WHOLE_FLAGS:
         row = rows[0]
-        return Change("flag", row["flag"], row["from"], row["to"], text, cost, after.command(), made)
-    return Change("action", None, None, None, text, cost, after.command(), made)
+        return Change("flag", row["flag"], row["from"], row["to"], text, cost, after.command(), made, risk)
+    return Change("action", None, None, None, text, cost, after.command(), made, risk)
 
 
 def action(text: str, command: str | None = None, cost: str | None = None, risk: str | None = None) -> Change:

@@ -199,7 +199,7 @@ def _changes(case: Case) -> tuple[Change | None, tuple[Change, ...]]:
     if case.death.death in QUIET:
         return None, ()
     found = _without_repeats([change for name in _remedies(case) if (change := remedy(name, case)) is not None])
-    best = next((change for change in found if is_sure(change) and not needs_more(change)), None)
+    best = next((change for change in found if is_sure(change, case) and not needs_more(change)), None)
     best = best or _best_of_the_rest(case, found)
     others = (change for change in found if change.text != best.text and (change.command or best) != best.command)
     return best, tuple(islice(others, _MOST_ALTERNATIVES))
@@ -214,7 +214,7 @@ def _best_of_the_rest(case: Case, found: list[Change]) -> Change:
     if doubtful is not None:
         text = f"No single flag is confirmed by the budget. First to try: {doubtful.text} Risk: {doubtful.risk}"
         return action(text, doubtful.command, doubtful.cost)
-    sure = next((change for change in found if is_sure(change)), None)
+    sure = next((change for change in found if is_sure(change, case)), None)
     ladder = action("No single flag mends this within the budget: see the ladder, glmcalc downgrade.")
     return sure or whole or ladder
 

@@ -128,4 +128,4 @@ def more_pool(case: Case) -> Change | None:
             "Raise --gpu-memory-utilization while slack is real, lower --max-num-batched-tokens, or take smaller weights."
         )
     found = [made for make in (raise_utilization, batched_tokens, sequences) if (made := make(case)) is not None]
-    return next((made for made in found if is_sure(made)), found[0] if found else None)
+    return next((made for made in found if is_sure(made, case)), found[0] if found else None)

@@ -5,14 +5,22 @@ from __future__ import annotations
 from html import escape
 from typing import Sequence
 
+import pandas as pd
+
 from glmcalc.advise.account import quote
 from glmcalc.advise.classes import QUIET, class_names, death_class
 from glmcalc.advise.incidents import diagnosed, incident
+from glmcalc.advise.ladder import downgrade
+from glmcalc.advise.ladder_order import KEEPS
 from glmcalc.facts.errors import InputError
+from glmcalc.model.deployment import Deployment
 from glmcalc.present.bar import SHAPES
+from glmcalc.present.command_html import command_block
 from glmcalc.present.display import Html, style
+from glmcalc.present.frames import as_table
 from glmcalc.present.happened_bar import happened_bar
 from glmcalc.present.happened_html import change_part, death_tile, second_part
+from glmcalc.present.ladder_html import ladder_section
 from glmcalc.present.prose import prose, source
 
 # A question down the middle, and what a "yes" means. The order is that of a start; each question assumes a "no" before it.
@@ -109,6 +117,34 @@ def worked(name: str) -> Html:
     return _html("".join(parts).replace(" data-copy", " hidden"), f"{data['class']}: {data['cause']}")
 
 
+def ladder(deployment: Deployment, keep: str = "context", death: str | None = None) -> Html:
+    """What to give up, in order, until a deployment fits: each step budgeted, with its price and source.
+
+    Raises:
+        InputError: as :func:`glmcalc.advise.ladder.downgrade`.
+    """
+    made = downgrade(deployment, keep=keep, death=death).to_dict()
+    plain = "\n".join(step["change"] for step in made["steps"])
+    command = command_block(made["command"], copy=False) if made["fits_after"] else ""
+    return _html(ladder_section(made) + command, plain or str(made["reason"]), "ladder.css")
+
+
+def four_orders(deployment: Deployment) -> Html:
+    """The same deployment under each of the four priorities: the steps taken, in order, and what they end in."""
+    rows = []
+    for keep in KEEPS:
+        made = downgrade(deployment, keep=keep).to_dict()
+        steps = [f"{step['flag']} {'off' if step['to'] is None else step['to']}" for step in made["steps"]]
+        rows.append(
+            {
+                "keep": keep,
+                "given up, in this order": "; then ".join(steps) or "nothing",
+                "ends in": made["after"]["reason"],
+            }
+        )
+    return as_table(pd.DataFrame(rows))
+
+
 def _sentence(text: str) -> str:
     return text[0].upper() + text[1:] + "."
 
@@ -117,7 +153,6 @@ def _log(lines: Sequence[str]) -> str:
     return f'<pre class="gm-log" tabindex="0" aria-label="Lines of the log">{escape(chr(10).join(quote(line) for line in lines))}</pre>'
 
 
-def _html(body: str, plain: str) -> Html:
-    return Html(
-        f'<style>{style("style.css", "happened.css", "runbook.css")}</style><div class="gm">{body}</div>', plain
-    )
+def _html(body: str, plain: str, *sheets: str) -> Html:
+    css = style("style.css", "happened.css", "runbook.css", *sheets)
+    return Html(f'<style>{css}</style><div class="gm">{body}</div>', plain)
