@@ -10,7 +10,7 @@ from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 
 NEEDS = ("concurrency", "input_length", "output_length", "min_tok_s_user")
-_CUSTOMER = re.compile(r"[^<>&{}\\\x00-\x1f\"]{1,80}")
+_CUSTOMER = re.compile(r"(?!.*&#?\w+;)[^<>{}\\\x00-\x1f\"]{1,80}")  # an ampersand is a name's, an entity is markup
 
 
 @dataclass(frozen=True)

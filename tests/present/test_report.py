@@ -11,11 +11,16 @@ BASE = {"gpu": "h200_sxm", "gpus": 8, "max_model_len": 131_072, "max_num_seqs": 
         "gpu_memory_utilization": 0.9, "kv_cache_dtype": "fp8", "speculative_method": "mtp", "num_speculative_tokens": 3}  # fmt: skip
 
 
-@pytest.mark.parametrize("customer", ["<b>A</b>", "A & B", 'A "x"', "", " ", "A" * 81, None, 7, "A\nB", "a{b}"])
+@pytest.mark.parametrize("customer", ["<b>A</b>", "A &amp; B", 'A "x"', "", " ", "A" * 81, None, 7, "A\nB", "a{b}"])
 def test_markup_in_the_customer_is_refused(customer):
     with pytest.raises(InputError) as caught:
         Report(customer, **BASE)
     assert caught.value.field == "customer"
+
+
+def test_an_ampersand_in_the_customer_is_escaped():
+    page = Report("Smith & Sons", **BASE).first_page().text
+    assert "<b>Smith &amp; Sons</b>" in page
 
 
 @pytest.mark.parametrize(
