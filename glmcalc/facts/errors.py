@@ -20,6 +20,10 @@ class InputError(ValueError):
         self.message = message or f"{field} must be {allowed} (got {_shown(value)})."
         super().__init__(self.message)
 
+    def _render_traceback_(self) -> list[str]:
+        """What Jupyter and papermill show in place of a traceback: the sentence, and no places of this machine."""
+        return [self.message]
+
     def to_dict(self) -> dict[str, object]:
         """The error as scripts read it: ``field``, ``value``, ``allowed``, ``message``; the value always as text or number."""
         value = self.value

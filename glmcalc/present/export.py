@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from glmcalc.facts.errors import InputError
 
@@ -39,7 +40,8 @@ def export_html(notebook: str, out: str | None = None) -> Path:
         The file written.
 
     Raises:
-        InputError: unreadable, not a notebook, not executed, or a place that cannot be written.
+        InputError: unreadable, not a notebook, not executed, one whose run ended in an error, or a place that cannot be
+            written.
     """
     try:
         import nbformat
@@ -63,6 +65,7 @@ def export_html(notebook: str, out: str | None = None) -> Path:
             "an executed notebook",
             f"notebook: {notebook} has no outputs; run it with papermill first.",
         )
+    _refuse_failed(notebook, code)
     exporter = HTMLExporter(
         template_name="basic",
         exclude_input=True,
@@ -81,3 +84,19 @@ def export_html(notebook: str, out: str | None = None) -> Path:
             "out", str(target), "a place that can be written", f"out: cannot write {target} ({error.strerror})."
         ) from error
     return target
+
+
+def _refuse_failed(notebook: str, cells: list[Any]) -> None:
+    """A notebook whose run failed is no report: its last words are a traceback with places of this machine.
+
+    Raises:
+        InputError: a cell ended in an error; says its message.
+    """
+    for number, cell in enumerate(cells, start=1):
+        for output in cell.get("outputs", []):
+            if output.output_type == "error":
+                said = f"{output.get('evalue') or output.get('ename') or 'an error'}"
+                raise InputError(
+                    "notebook", notebook, "a notebook that ran to its end",
+                    f"notebook: {notebook} did not run to its end; code cell {number} says: {said}",
+                )  # fmt: skip
