@@ -165,6 +165,7 @@ class Plan:
                 "memory_low_bytes": memory.low if memory else None,
                 "memory_high_bytes": memory.high if memory else None,
                 "memory_basis": r.memory.basis if r.memory else None,
+                "memory_note": r.memory.note if r.memory else None,
                 "memory_source": r.memory.source if r.memory else "not known",
                 "utilization_bytes": self.utilization_bytes,
                 "components": [component.to_dict() for component in self.components],

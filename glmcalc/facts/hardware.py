@@ -19,13 +19,14 @@ _LARGE_GIB = 160.0
 
 @record
 class Memory:
-    """Memory of one device in bytes, with its range and how it is known."""
+    """Memory of one device in bytes, with its range and how it is known; ``note`` says how it was reckoned, if it was."""
 
     bytes: int
     low_bytes: int
     high_bytes: int
     basis: str
     source: str
+    note: str | None = None
 
 
 @record
@@ -63,9 +64,9 @@ class Device:
     def memory(self) -> Memory | None:
         """Memory that the engine sees, in bytes; None where not even the size as sold is known.
 
-        A figure the engine printed is taken as it is. One of nvidia-smi is lowered by 0.5 GiB (0.4 to 0.7), above 160 GiB
-        by 0.9 (0.7 to 1.1). Without either the range is from GB x 10^9 to GB x 2^30 bytes, and the lower end, which cannot
-        promise too much, stands in the middle.
+        A figure the engine printed is taken as it is, and is measured. One of nvidia-smi is lowered by 0.5 GiB (0.4 to
+        0.7), above 160 GiB by 0.9 (0.7 to 1.1): an estimate from a measured figure. Without either the range is from
+        GB x 10^9 to GB x 2^30 bytes, and the lower end, which cannot promise too much, stands in the middle.
         """
         if self.memory_gib_engine is not None:
             size = round(self.memory_gib_engine * GIB)
@@ -74,11 +75,14 @@ class Device:
             shown = self.memory_gib_nvidia_smi
             gaps = _SMI_ABOVE_ENGINE_LARGE_GIB if shown > _LARGE_GIB else _SMI_ABOVE_ENGINE_GIB
             least, likely, most = (round((shown - above) * GIB) for above in reversed(gaps))
-            return Memory(likely, least, most, "measured", self.memory_gib_nvidia_smi_source or self.source)
+            note = f"nvidia-smi's {shown:.2f} GiB less {gaps[1]:g} ({gaps[0]:g} to {gaps[2]:g})"
+            source = f"{self.memory_gib_nvidia_smi_source or self.source} ({note.replace('(', 'or ').rstrip(')')})"
+            return Memory(likely, least, most, "estimated", source, note)
         if self.memory_gb is None:
             return None
         low, high = round(self.memory_gb * GB), round(self.memory_gb * GIB)
-        return Memory(low, low, high, "estimated", self.source)
+        note = f"as sold: {self.memory_gb:g} GB of 10^9 bytes, or of 2^30"
+        return Memory(low, low, high, "estimated", self.source, note)
 
 
 @lru_cache(maxsize=1)

@@ -51,6 +51,7 @@ def hardware_rows() -> list[dict[str, Any]]:
         row["memory_low_gib"] = round(memory.low_bytes / GIB, 2) if memory else None
         row["memory_high_gib"] = round(memory.high_bytes / GIB, 2) if memory else None
         row["basis"] = memory.basis if memory else None
+        row["memory_how"] = memory.note if memory else None
         row["memory_source"] = memory.source if memory else None
         if memory is None:
             row["reason"] = "no source states its memory"

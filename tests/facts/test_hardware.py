@@ -108,5 +108,9 @@ def test_no_reading_lies_above_what_nvidia_smi_shows():
 def test_nvidia_smi_is_above_the_engine():
     """0.4 to 0.7 GiB: 95.59 shown and 95.01 seen on an RTX PRO 6000."""
     memory = device("rtx_5090").memory()
+    assert memory.basis == "estimated"  # from a measured figure, which it names
+    assert "nvidia-smi" in memory.source
+    assert memory.source.startswith("https://")
+    assert "31.84" in memory.note
     assert pytest.approx(memory.low_bytes / 2**30, abs=1e-6) == 31.84 - 0.7
     assert memory.low_bytes < memory.bytes < memory.high_bytes
