@@ -10,7 +10,7 @@ from glmcalc.facts.quantity import gb, gib
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
 from glmcalc.solve.nearest import nearest_fit
-from glmcalc.solve.presets import preset
+from glmcalc.solve.presets import described, preset
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def _overhead_share() -> Answer:
 def _node_1m() -> Answer:
     made = plan(preset("1M", kv_cache_dtype="fp8"))
     mend = nearest_fit(made)
-    works = f" With {mend.described}: {mend.plan.verdict.reason}" if mend else ""
+    works = f" With {described(mend, made)}: {mend.plan.verdict.reason}" if mend else ""
     return made.verdict.status.replace("_", " "), f"{made.verdict.reason}{works}"
 
 
@@ -93,7 +93,7 @@ def _preset(name: str) -> Callable[[], Answer]:
     def answer() -> Answer:
         made = plan(preset(name))
         mend = nearest_fit(made)
-        tail = f" Nearest that fits: {mend.described}." if mend else ""
+        tail = f" Nearest that fits: {described(mend, made)}." if mend else ""
         return made.verdict.status.replace("_", " "), made.verdict.reason + tail
 
     return answer
@@ -161,7 +161,7 @@ def _row(gpu: str, gpus: int, tokens: int) -> Callable[[], Answer]:
     def answer() -> Answer:
         made = plan(Deployment(gpu=gpu, gpus=gpus, tensor_parallel_size=gpus, max_model_len=tokens, max_num_seqs=4))
         mend = nearest_fit(made)
-        tail = f" Nearest that fits: {mend.described}." if mend else ""
+        tail = f" Nearest that fits: {described(mend, made)}." if mend else ""
         return made.verdict.status.replace("_", " "), made.verdict.reason + tail
 
     return answer

@@ -10,7 +10,7 @@ from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
-from glmcalc.solve.nearest import nearest_fit
+from glmcalc.solve.nearest import Mend, nearest_fit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -59,7 +59,11 @@ def kv_sizing_rows(model: str = DEFAULT_MODEL, mtp: bool = False, dcp: int = 1) 
 
 
 def tier_rows(gpus: int = 8, vendor: str = "NVIDIA") -> list[dict[str, Any]]:
-    """Each preset on each device of ``vendor``: status, stage, and the nearest command that fits."""
+    """Each preset on each device of ``vendor``: status, stage, and the nearest that fits.
+
+    ``nearest`` are its changes, with the GPUs they take where that is another number; ``nearest_gpus`` that number and
+    ``nearest_command`` its whole command; ``command`` is the one that runs: as asked where it fits, else the nearest.
+    """
     rows = []
     for chip in devices():
         if chip.vendor != vendor:
@@ -76,10 +80,19 @@ def _outcome(made: Plan) -> dict[str, Any]:
         "stage": made.verdict.stage,
         "reason": made.verdict.reason,
         "nearest": None,
+        "nearest_gpus": None,
+        "nearest_command": None,
         "command": made.command if made.verdict.status == "fits" else None,
     }
     mend = nearest_fit(made)
     if mend is not None:
-        row["nearest"] = mend.described
-        row["command"] = mend.plan.command
+        row["nearest"] = described(mend, made)
+        row["nearest_gpus"] = mend.plan.resolved.gpus
+        row["command"] = row["nearest_command"] = mend.plan.command
     return row
+
+
+def described(mend: Mend, start: Plan) -> str:
+    """A mend's changes on one line, with the number of GPUs where it is another than ``start`` has."""
+    gpus = mend.plan.resolved.gpus
+    return mend.described + (f" ({gpus} GPUs in place of {start.resolved.gpus})" if gpus != start.resolved.gpus else "")
