@@ -21,6 +21,8 @@ def read_pasted(text: str) -> ParsedCommand:
         InputError: no launch command, another engine, no model, a setting left to a variable, or a flag that is none of
             vLLM's.
     """
+    if not text.strip():
+        raise InputError("command", text, "a vllm serve command", "command: the text is empty.")
     parsed = read_command(text)
     if parsed.engine is not None:
         check_engine(parsed.engine)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
-
+from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import GIB
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
 
 POOL = "kv_pool"
 
 
-@dataclass(frozen=True)
+@record
 class Row:
     """One printed line of the budget.
 
@@ -31,7 +33,7 @@ class Row:
     note: str | None
 
 
-@dataclass(frozen=True)
+@record
 class Ledger:
     """Rows inside the utilization line, rows beyond it, and the totals they add up to, in hundredths of a GiB.
 
@@ -105,6 +107,12 @@ def ledger(plan: Mapping[str, Any]) -> Ledger:
         cents(low) if wide and low is not None else None,
         cents(high) if wide and high is not None else None,
     )
+
+
+def printed_gib(plan: Mapping[str, Any]) -> dict[str, float]:
+    """GiB of each component of ``Plan.to_dict()`` to two places, by name: the one figure that everything prints."""
+    book = ledger(plan)
+    return {row.name: row.cents / 100 for row in (*book.inside, *book.outside)}
 
 
 def _rows(parts: Sequence[Mapping[str, Any]]) -> tuple[Row, ...]:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Sequence
-
 from glmcalc.facts.quantity import gb, gib
+from glmcalc.present.ledger import Row, gib_text, ledger
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, Mapping, Sequence
 
 _WORDS = {"fits": "FITS", "marginal": "MARGINAL", "does_not_fit": "DOES NOT FIT", "unsupported": "UNSUPPORTED"}
 
@@ -27,21 +30,11 @@ def budget_text(data: dict[str, Any]) -> str:
     lines = [f"{_WORDS[verdict['status']]}  {verdict['reason']}"]
     if verdict["stage"]:
         lines.append(f"Stage: {verdict['stage']}")
-    lines.append(f"Do: {verdict['advice']}")
+    lines += _advice_lines(verdict, deployment)
     if verdict.get("settle"):
         lines.append(f"What settles it: {verdict['settle']}.")
     if verdict["engine_message"]:
         lines += ["", "The engine will print:", f"  {verdict['engine_message']}"]
-    mend = verdict.get("mend")
-    if mend:
-        changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
-        lines += [
-            "",
-            f"Nearest that fits: {changes}",
-            f"  {mend['summary']}",
-            f"  Costs: {mend['cost']}.",
-            f"  {mend['command']}",
-        ]
     if verdict["status"] != "unsupported":
         lines += ["", *_component_lines(data), "", _kv_line(data)]
     version = deployment["engine_version"]
@@ -53,36 +46,54 @@ def budget_text(data: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def _advice_lines(verdict: Mapping[str, Any], deployment: Mapping[str, Any]) -> list[str]:
+    """What to do: the nearest change that fits first, since it gives up least; what else there is second."""
+    mend, advice = verdict.get("mend"), verdict["advice"]
+    if not mend:
+        return [f"Do: {advice}"]
+    changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
+    lines = [
+        f"Do: nearest that fits: {changes}{_gpus_taken(mend['change'], deployment)}",
+        f"  {mend['summary']}",
+        f"  Costs: {mend['cost']}.",
+        f"  {mend['command']}",
+    ]
+    shorter_only = [row["flag"] for row in mend["change"]] == ["--max-model-len"]
+    return lines if shorter_only and "--max-model-len" in advice else [*lines, f"Or: {advice}"]
+
+
+def _gpus_taken(change: Sequence[Mapping[str, Any]], deployment: Mapping[str, Any]) -> str:
+    """How many GPUs a change of the parallel sizes takes."""
+    sizes = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
+    after = {**{name: deployment[name] for name in sizes}, **{row["name"]: row["to"] for row in change}}
+    gpus = 1
+    for name in sizes:
+        gpus *= after[name] or 1
+    return f" ({gpus} GPUs in place of {deployment['gpus']})" if any(row["name"] in sizes for row in change) else ""
+
+
 def _component_lines(data: dict[str, Any]) -> list[str]:
     per_gpu, deployment = data["per_gpu"], data["deployment"]
     if per_gpu["memory_bytes"] is None:
         return [f"The memory of {deployment['gpu']} is not known."]
+    book = ledger(data)
 
-    def row(component: dict[str, Any]) -> list[str]:
-        low, high = component["low_bytes"], component["high_bytes"]
-        band = "" if low == high else f"{gib(low)} to {gib(high)}"
-        return [component["label"], gib(component["bytes"]), band, component["basis"], component["note"] or ""]
+    def row(part: Row) -> list[str]:
+        return [part.label, gib_text(part.cents), _band(part.low, part.high), part.basis, part.note or ""]
 
-    inside = [row(c) for c in per_gpu["components"] if c["inside_utilization"] and (c["bytes"] or c["high_bytes"])]
-    outside = [row(c) for c in per_gpu["components"] if not c["inside_utilization"]]
+    inside = [row(part) for part in book.inside if part.cents or part.high]
+    outside = [row(part) for part in book.outside]
     share = f"{deployment['gpu_memory_utilization']:g} x total"
-    inside.append(["= utilization line", gib(per_gpu["utilization_bytes"]), "", "exact", share])
-    outside.append(
-        [
-            "= driver's total",
-            gib(per_gpu["memory_bytes"]),
-            _total_band(per_gpu),
-            per_gpu["memory_basis"],
-            deployment["gpu"],
-        ]
-    )
+    inside.append(["= utilization line", gib_text(book.line or 0), "", "exact", share])
+    origin = ": ".join(text for text in (deployment["gpu"], per_gpu["memory_note"]) if text)
+    total = ["= driver's total", gib_text(book.total or 0), _band(book.total_low, book.total_high)]
+    outside.append([*total, per_gpu["memory_basis"], origin])
     title = f"One of {deployment['gpus']} GPUs ({deployment['gpu']})"
     return table(inside + outside, [title, "GiB", "band, GiB", "basis", "what"], right=(1, 2)).splitlines()
 
 
-def _total_band(per_gpu: dict[str, Any]) -> str:
-    low, high = per_gpu["memory_low_bytes"], per_gpu["memory_high_bytes"]
-    return "" if low == high else f"{gib(low)} to {gib(high)}"
+def _band(low: int | None, high: int | None) -> str:
+    return "" if low is None or high is None else f"{gib_text(low)} to {gib_text(high)}"
 
 
 def _kv_line(data: dict[str, Any]) -> str:
@@ -122,12 +133,11 @@ def weights_text(data: dict[str, Any]) -> str:
         ]
     )
     head = [data["model"], "parameters", "stored, B", "stored, GB", f"a GPU, GiB ({spread})", "format"]
+    text = table(rows, head, right=(1, 2, 3, 4))
+    if data["total_bytes"] == data["bytes_without_mtp"]:
+        return f"{text}\nThis checkpoint has no MTP layer."
     note = "" if data["mtp_loaded"] else "\nThe MTP layer is stored, and loaded only with --speculative-config."
-    return (
-        table(rows, head, right=(1, 2, 3, 4))
-        + f"\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored."
-        + note
-    )
+    return f"{text}\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored.{note}"
 
 
 def parse_text(data: dict[str, Any]) -> str:
