@@ -234,7 +234,7 @@ def _why_not(climber: Climber, taken: list[Taken], found: Searched) -> str:
             f"This cannot be done on {here}: nothing is known of its memory, or the engine refuses every combination."
         )
     death = climber.goal.death
-    if death is not None and min(margins(climber.start, Goal()).values()) >= 0:
+    if death is not None and min(margins(climber.start, Goal()).values(), default=-1) >= 0:
         return (
             f"By the budget it fits on {here}, and a log says that it died ({death}): nothing that is budgeted here moves "
             "enough to what ran out. Look for another process on the GPU first."

@@ -279,3 +279,28 @@ def test_what_fits_needs_no_step():
     assert data["fits_after"] is True
     assert data["reason"] is None
     assert data["nearest"] is None
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    death=st.sampled_from(["startup_free_memory", "weights_load", "profile_run_activation", "startup_no_kv_blocks",
+                           "startup_kv_too_small", "cuda_graph_capture", "runtime_workspace", "runtime_activation",
+                           "preemption_not_oom"]),
+    name=st.sampled_from(sorted(PRESETS)),
+    gpu=st.sampled_from(KNOWN),
+    gpus=st.sampled_from([1, 4, 8]),
+    keep=st.sampled_from(KEEPS),
+    extra=st.sampled_from([{}, {"speculative_method": "mtp"}, {"kv_cache_dtype": "bfloat16", "decode_context_parallel_size": 2},
+                           {"kv_cache_memory_bytes": 60 * GIB}, {"gpu_memory_utilization": 0.98}]),
+)  # fmt: skip
+def test_any_death_on_any_tier(death, name, gpu, gpus, keep, extra):
+    """A death that a log showed asks for memory at its own limit; what does not get there is a reasoned "cannot"."""
+    if gpus == 1:
+        extra = {key: value for key, value in extra.items() if key != "decode_context_parallel_size"}
+    ladder = downgrade(preset(name, gpu, gpus, **extra), keep, death)
+    data = ladder.to_dict()
+    assert (data["reason"] is None) is data["fits_after"]
+    assert all(step["gained_bytes"] > 0 or step["limit"] == "supported" for step in data["steps"])
+    if data["fits_after"]:
+        assert plan(ladder.end.resolved.asked).verdict.status == "fits"
+        assert data["steps"]  # something has to change: the log's server died
