@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glmcalc.present import inputs, options
+from glmcalc.present.deployment_file import gib_bytes
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
 
     stated = options.stated_beside_a_log(args)
     if args.gpu_memory_gib is not None:
-        stated["gpu_memory_bytes"] = options.gib_bytes("gpu_memory_gib", args.gpu_memory_gib)
+        stated["gpu_memory_bytes"] = gib_bytes("gpu_memory_gib", args.gpu_memory_gib)
     made = inputs.with_source(args.file, lambda source: calibrate(source, args.command, stated))
     data = reconciliation(made)
     written = []

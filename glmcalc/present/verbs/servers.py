@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glmcalc.present import options
+from glmcalc.present.deployment_file import number
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ def run_app(args: argparse.Namespace) -> int:
     """Serve the pages until interrupted."""
     from glmcalc.present.gallery import serve_app
 
-    return serve_app(int(options.number("port", args.port, whole=True)), not args.no_browser)
+    return serve_app(int(number("port", args.port, whole=True)), not args.no_browser)
 
 
 def build_read(parser: argparse.ArgumentParser) -> None:
@@ -45,4 +46,4 @@ def run_read(args: argparse.Namespace) -> int:
     """Open the chapters in JupyterLab until interrupted."""
     from glmcalc.present.gallery import read_chapters
 
-    return read_chapters(int(options.number("port", args.port, whole=True)), not args.no_browser)
+    return read_chapters(int(number("port", args.port, whole=True)), not args.no_browser)
