@@ -24,18 +24,40 @@ def test_bytes_per_token_agree_within_rounding_or_say_why():
     assert all(abs(row["error_pct"]) < 0.05 for row in stock)
 
 
+def summary(weights):
+    """The lines of ``pool_summary`` by name."""
+    return {row["engines"]: row for row in accuracy.pool_summary(accuracy.pool_rows(weights))}
+
+
 @pytest.mark.parametrize(
-    ("weights", "error", "band", "inside"),
-    [("printed", 1.5, 8.0, 85), ("predicted", 3.65, 12.15, 85)],
+    ("weights", "error", "band", "inside"), [("printed", 1.5, 8.0, 85), ("predicted", 3.0, 12.0, 85)]
 )
 def test_the_pool_without_calibration(weights, error, band, inside):
-    """Each deployment counted once, judged by a fit that has not seen it; GiB on each GPU, per cent in band."""
-    everything = accuracy.pool_summary(accuracy.pool_rows(weights))[1]
-    assert everything["engines"] == "all, unseen"
-    assert everything["families"] >= 5
+    """What the manual promises over all deployments, each counted once: GiB on each GPU, per cent in band.
+
+    Whatever was fitted to rows (``fit_terms``) is judged leaving that deployment out.
+    """
+    everything = summary(weights)["all"]
+    assert everything["families"] >= 6
     assert everything["median_error_gib"] <= error
     assert everything["median_band_gib"] <= band
     assert everything["inside_pct"] >= inside
+
+
+@pytest.mark.parametrize(
+    ("weights", "error", "band", "inside"), [("printed", 0.4, 6.8, 100), ("predicted", 3.6, 12.11, 91)]
+)
+def test_the_pool_of_deployments_whose_logs_set_no_term(weights, error, band, inside):
+    """Without the deployment that set the graphs' term of SM10x, whose log is no witness for it: what is reached today.
+
+    Predicted weights miss the promise of 3 and 12 GiB here (3.59 and 12.10): five of the six are forks, with checkpoints of
+    third parties. These bounds are the present figures, so that nothing makes them worse unseen.
+    """
+    unseen = summary(weights)["all, unseen"]
+    assert unseen["families"] >= 5
+    assert unseen["median_error_gib"] <= error
+    assert unseen["median_band_gib"] <= band
+    assert unseen["inside_pct"] >= inside
 
 
 def test_a_stock_start_up_log_is_met_closely():
@@ -62,25 +84,34 @@ def verdict_of(row):
     return plan(Deployment(**settings)).verdict
 
 
-def test_known_deployments():
-    """No failure is called a fit and no run a failure; every death before graphs are captured is foreseen.
+def test_known_deployments_that_run():
+    """At least 70 % of the stock ones fit, and none of any is called a failure; a fork is marginal at best by contract."""
+    runs = [(row["is_fork"], verdict_of(row).status) for row in known_deployments() if row["outcome"] == "runs"]
+    stock = [status for fork, status in runs if not fork]
+    assert len(runs) >= 12
+    assert stock.count("fits") >= 0.7 * len(stock)
+    assert "does_not_fit" not in [status for _, status in runs]
 
-    Deaths while serving, and one of a fork while it captured its graphs, are marginal.
+
+def test_known_deployments_that_fail():
+    """No failure is called a fit, and every death before the server serves is foreseen.
+
+    Deaths while serving are marginal, all three of them: unprofiled peaks are a band of GiB at the edge of what is free, and
+    the same flags run or die by the load. So is one fork's death while it captured graphs. With these four of ten the share
+    of failures called so is 60 %, where 80 % was wanted; it can rise only with what a run tells of its peaks.
     """
     seen = Counter()
     for row in known_deployments():
+        if row["outcome"] != "fails":
+            continue
         status = verdict_of(row).status
-        seen[(row["outcome"], row["is_fork"], status)] += 1
-        stage = row["stage"] or ""
+        seen[status] += 1
+        assert status != "fits", row["id"]
+        stage = row["stage"]
         late = stage.startswith("runtime") or (stage == "cuda_graph_capture" and row["is_fork"])
-        if row["outcome"] == "fails" and not late:
-            assert status == "does_not_fit", row["id"]
-    runs = sum(count for (outcome, fork, _), count in seen.items() if outcome == "runs" and not fork)
-    fails = sum(count for (outcome, _, _), count in seen.items() if outcome == "fails")
-    assert seen[("runs", False, "fits")] >= 0.7 * runs
-    assert seen[("runs", False, "does_not_fit")] + seen[("runs", True, "does_not_fit")] == 0
-    assert seen[("fails", False, "fits")] + seen[("fails", True, "fits")] == 0
-    assert seen[("fails", False, "does_not_fit")] + seen[("fails", True, "does_not_fit")] >= 0.6 * fails
+        assert status == ("marginal" if late else "does_not_fit"), row["id"]
+    assert seen["does_not_fit"] >= 6
+    assert seen["does_not_fit"] >= 0.6 * seen.total()
 
 
 @pytest.mark.parametrize("row", [row for row in known_deployments() if row["stage"]], ids=lambda row: row["id"])
