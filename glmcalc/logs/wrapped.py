@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from glmcalc.logs.lines import LogLine, clean_line
+from glmcalc.logs.lines import LogLine, clean_line, visible
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _NESTED = ("jsonPayload", "content", "attributes")
 _TRACES = ("exc_info", "exception", "stack_info", "traceback")
 _LEVELS = ("levelname", "level", "severity", "log.level")
 _NAMES = ("processName", "process_name")
-_CUT_RECORD = re.compile(r'"(?:log|message|msg|MESSAGE|textPayload|line)"\s*:\s*"((?:[^"\\]|\\.)*)')
+_STRINGS = re.compile(r'"([A-Za-z][\w.]{0,60})"\s{0,4}:\s{0,4}"((?:[^"\\]|\\.)*)')
 _RECORD = re.compile(r"[^{\"]{0,200}(\{\s*\".*)", re.DOTALL)
 _PART = re.compile(
     r"(?P<front>.{0,200}?\d{4}-\d\d-\d\dT[\d:.,]+(?:Z|[+-]\d\d:\d\d) (?P<stream>std(?:out|err)) )(?P<flag>[FP]) "
@@ -79,6 +79,7 @@ def _level(name: str) -> str | None:
 
 def _record(text: str) -> dict[str, Any] | None:
     """The JSON object of a line, if it holds a text of a log; of one that is cut, that text as far as it goes."""
+    text = visible(text)
     found = _RECORD.match(text)
     if found is None or clean_line(0, text[: found.start(1)]).text:
         return None
@@ -87,10 +88,9 @@ def _record(text: str) -> dict[str, Any] | None:
     try:
         record = json.loads(found[1].rstrip().rstrip(","))
     except (ValueError, RecursionError):
-        cut = _CUT_RECORD.search(found[1])
-        if cut is None or not found[1].startswith('{"'):
-            return None
-        return {"log": _unescaped(cut[1])}
+        record = {}
+        for name, value in _STRINGS.findall(found[1]):
+            record.setdefault(name, _unescaped(value))
     return record if isinstance(record, dict) and _text(record) is not None else None
 
 
