@@ -66,18 +66,23 @@ def engine_message(plan: Mapping[str, Any]) -> str:
     )
 
 
-def mend(plan: Mapping[str, Any], copy: bool = True) -> str:
-    """The nearest command that fits: each change from old to new, what it gives, the whole line; empty where none."""
+def mend(plan: Mapping[str, Any], copy: bool = True, width: int = HALF) -> str:
+    """The nearest command that fits: each change from old to new, what it gives, the whole line; empty where none.
+
+    Args:
+        width: letters of a line, of the command.
+    """
     said = plan["verdict"].get("mend")
     if not said:
         return ""
     changes = "".join(_change(change) for change in said["change"])
     flags = [str(change["flag"]) for change in said["change"]]
-    words = [str(said[name]).rstrip(".") for name in ("summary", "cost") if said.get(name)]
-    gives = f'<span class="gm-cap">{prose(". Cost: ".join(words))}.</span>' if words else ""
+    words = [str(said["summary"]).rstrip(".")] if said.get("summary") else []
+    words += [f"Cost: {str(said['cost']).rstrip('.')}"] if said.get("cost") else []
+    note = f'<span class="gm-cap">{prose(". ".join(words))}.</span>' if words else ""
     return (
-        f'<section><h2>The command that does work</h2><p class="gm-change">{changes}{gives}</p>'
-        f"{command_block(said['command'], flags, copy, HALF)}</section>"
+        f'<section><h2>The command that does work</h2><p class="gm-change">{changes}{note}</p>'
+        f"{command_block(said['command'], flags, copy, width)}</section>"
     )
 
 

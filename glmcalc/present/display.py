@@ -8,6 +8,7 @@ from importlib import resources
 from glmcalc.budget.result import Plan
 from glmcalc.present.bar import budget_bar
 from glmcalc.present.command_html import command_block, mend
+from glmcalc.present.picture import still
 from glmcalc.present.table_html import component_table
 from glmcalc.present.verdict_html import verdict
 from glmcalc.solve.answer import describe
@@ -15,13 +16,13 @@ from glmcalc.solve.answer import describe
 
 @dataclass(frozen=True)
 class Html:
-    """HTML made by this package; notebooks show it as such, and as ``plain`` where they cannot."""
+    """HTML made by this package; notebooks show it as such, its drawings as pictures, and as ``plain`` where they cannot."""
 
     text: str
     plain: str = ""
 
     def _repr_html_(self) -> str:
-        return self.text
+        return still(self.text)
 
     def __repr__(self) -> str:
         return self.plain or f"Html({len(self.text):,} characters)"
@@ -44,6 +45,8 @@ def show(made: Plan, table: bool = False, command: bool = False) -> Html:
         parts.append(budget_bar(data))
     if table:
         parts.append(component_table(data))
+    elif data["verdict"]["status"] != "unsupported":  # seen only where the style sheet was taken away
+        parts.append(f'<div class="gm-plain">{component_table(data)}</div>')
     if data["verdict"]["mend"]:
         parts.append(mend(data, copy=False))
     elif command:

@@ -47,14 +47,18 @@ def given(names: dict[str, Any], note: str = "", query: str | None = None) -> Ht
         values = _read(query, names)
         _check({**names, **values})
     except InputError as error:
-        return _html(bad_input(error.to_dict(), kept=False), error.message, "The page below shows its own example.")
+        kind = "gm gr" if "customer" in names else "gm"
+        return _html(
+            kind, bad_input(error.to_dict(), kept=False), error.message, "The page below shows its own example."
+        )
     if not values:
         return None
     names.update(values)
     if not note:
         return None
     said = ", ".join(f"{name} {value}" for name, value in values.items())
-    return _html("", f"From the address: {said}. {note}", f"From the address: {said}. {note}")
+    words = f"From the address: {said}. {note}"
+    return _html("gm", "", words, words)
 
 
 def _read(query: str, names: Mapping[str, Any]) -> dict[str, Any]:
@@ -106,6 +110,6 @@ def _whole(name: str, text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _html(tile: str, plain: str, note: str) -> Html:
+def _html(kind: str, tile: str, plain: str, note: str) -> Html:
     words = f'<p class="gm-cap">{escape(note)}</p>'
-    return Html(f'<style>{style("style.css")}</style><div class="gm gr-given">{tile}{words}</div>', plain)
+    return Html(f'<style>{style("style.css")}</style><div class="{kind}">{tile}{words}</div>', plain)

@@ -18,9 +18,11 @@ from glmcalc.present.command_html import command_block, engine_message, mend, no
 from glmcalc.present.display import Html, style
 from glmcalc.present.needs import NEEDS, check_customer, read_needs
 from glmcalc.present.prose import prose
-from glmcalc.present.table_html import component_table
+from glmcalc.present.table_html import boxed, component_table
 from glmcalc.present.verdict_html import tile, verdict
 from glmcalc.solve.answer import deployment_from, describe
+
+_LINE = 88  # letters of a command's line that an A4 page holds
 
 
 class Report:
@@ -61,8 +63,8 @@ class Report:
             f'<div class="gr-two"><section><h2>How sure</h2>{self._how_sure()}</section>'
             f"<section><h2>What to watch</h2>{self._watch()}</section></div>"
         )
-        works = mend(self.data, copy=False)
-        asked = f"<section><h2>Command{' as asked' if works else ''}</h2>{command_block(self._command(), copy=False)}</section>"
+        works = mend(self.data, copy=False, width=_LINE)
+        asked = f"<section><h2>Command{' as asked' if works else ''}</h2>{command_block(self._command(), copy=False, width=_LINE)}</section>"
         figure = "" if self.plan.verdict.status == "unsupported" else (
             f"<section><h2>Figure 1. Memory of one GPU <small>GiB; hatched = not certain</small></h2>{budget_bar(self.data)}</section>"
         )  # fmt: skip
@@ -86,9 +88,12 @@ class Report:
         rows = "".join(self._capacity_row(length, kv) for length in lengths if length <= r.max_model_len)
         return Html(
             '<div class="gm gr gr-keep"><h2>Table 1. What the pool holds <small>requests at once, on one replica</small></h2>'
-            '<table class="gm-table"><thead><tr><th>tokens of a request</th><th class="r">KV of one request, GiB on each GPU</th>'
-            '<th class="r">pessimistic</th><th class="r">central</th><th class="r">optimistic</th><th>your need</th></tr></thead>'
-            f"<tbody>{rows}</tbody></table></div>"
+            + boxed(
+                '<table class="gm-table"><thead><tr><th>tokens of a request</th><th class="r">KV of one request, GiB on each GPU</th>'
+                '<th class="r">pessimistic</th><th class="r">central</th><th class="r">optimistic</th>'
+                f"{'<th>your need</th>' if self.needs else ''}</tr></thead><tbody>{rows}</tbody></table>"
+            )
+            + "</div>"
         )
 
     def growth(self) -> Html:
@@ -97,8 +102,12 @@ class Report:
         rows = "".join(self._growth_row(label, changes, cost, length) for label, changes, cost in _GROWTH)
         return Html(
             f'<div class="gm gr gr-keep"><h2>Table 2. If the need grows <small>one change at a time; requests of {length:,} tokens at once'
-            '</small></h2><table class="gm-table"><thead><tr><th>change</th><th class="r">pessimistic</th><th class="r">central</th>'
-            f"<th>price</th></tr></thead><tbody>{rows}</tbody></table></div>"
+            "</small></h2>"
+            + boxed(
+                '<table class="gm-table"><thead><tr><th>change</th><th class="r">pessimistic</th><th class="r">central</th>'
+                f"<th>price</th></tr></thead><tbody>{rows}</tbody></table>"
+            )
+            + "</div>"
         )
 
     def components(self) -> Html:
@@ -117,7 +126,7 @@ class Report:
             '<div class="gm gr"><h2>How the figures come about</h2><ul class="gr-formulas">'
             f"<li>budget = ⌈total × utilization⌉ = {gib(self.plan.memory.likely if self.plan.memory else 0)} GiB × "
             f"{r.gpu_memory_utilization:g} = <b>{gib(line)} GiB</b></li>"
-            f"<li>pool = budget − weights − workspaces − activation − driver − graphs = <b>{gib(kv['available_bytes'])} GiB</b></li>"
+            f"<li>pool = budget − every other row above the utilization line in Table 3 = <b>{_pool(kv['available_bytes'])}</b></li>"
             f"<li>block = {r.block_size} tokens × (MLA record × layers + 132 B × indexers) = <b>{kv['bytes_per_block']:,} B</b></li>"
             f"<li>blocks of one request = ⌈⌈{r.max_model_len:,} / {r.dcp}⌉ / {r.block_size}⌉ = <b>{kv['blocks_per_request']:,}</b></li>"
             f"<li>requests at once = blocks / blocks of one request = <b>{_times(kv['max_concurrency'])}</b></li></ul>"
@@ -138,7 +147,8 @@ class Report:
     def _verdict(self) -> str:
         needs, kv = self.needs, self.plan.kv
         if needs is None or self.plan.verdict.status != "fits":
-            return verdict(self.data)
+            # The command that works stands below with what it changes and gives: not said twice on the first half page.
+            return verdict({**self.data, "verdict": {**self.data["verdict"], "mend": None}})
         need = needs.concurrency * self._blocks(needs.length) * kv.bytes_per_block
         band = f"({gib(kv.available.low)} to {gib(kv.available.high)})"
         sentence = (
@@ -160,8 +170,9 @@ class Report:
         )
         exact = "exact to the byte" if self.plan.component("weights").basis == "exact" else "as the log printed them"
         measured = (
-            "The pool is as a log printed it." if kv.low == kv.high
-            else f"The pool is <b>estimated</b>: {gib(kv.low)} to {gib(kv.high)} GiB. The largest doubt is "
+            "No pool is left at either end of the estimate." if kv.high < 0
+            else "The pool is as a log printed it." if kv.low == kv.high
+            else f"The pool is <b>estimated</b>: {gib(max(kv.low, 0))} to {gib(kv.high)} GiB. The largest doubt is "
             f"{escape(doubt.label)} ({gib(doubt.band.low)} to {gib(doubt.band.high)} GiB)."
         )  # fmt: skip
         return (
@@ -186,16 +197,16 @@ class Report:
     def _capacity_row(self, length: int, kv: Mapping[str, Any]) -> str:
         one = self._blocks(length) * kv["bytes_per_block"]
         mine = self.needs is not None and length == self.needs.length
-        said = ""
+        need = "<td></td>" if self.needs else ""
         if mine and self.needs is not None:
             met = self.needs.concurrency * one <= kv["available_low_bytes"]
-            said = f"{self.needs.concurrency} requests: {'met' if met else 'not met for sure'}"
+            need = f"<td>{self.needs.concurrency} requests: {'met' if met else 'not met for sure'}</td>"
         cells = "".join(
             f'<td class="r">{_times(max(kv[name] // kv["bytes_per_block"], 0) / self._blocks(length))}</td>'
             for name in ("available_low_bytes", "available_bytes", "available_high_bytes")
         )
         cls = ' class="pool"' if mine else ""
-        return f'<tr{cls}><td>{length:,}</td><td class="r">{one / GIB:,.2f}</td>{cells}<td>{said}</td></tr>'
+        return f'<tr{cls}><td>{length:,}</td><td class="r">{one / GIB:,.2f}</td>{cells}{need}</tr>'
 
     def _growth_row(self, label: str, changes: Mapping[str, Any], cost: str, length: int) -> str:
         try:
@@ -203,6 +214,8 @@ class Report:
         except InputError as error:
             return f'<tr><td>{label}</td><td class="r" colspan="2">refused</td><td>{escape(error.message)}</td></tr>'
         if made.verdict.status == "unsupported":
+            if made.verdict.reason == self.plan.verdict.reason:
+                return f'<tr><td>{label}</td><td class="r" colspan="2">unsupported</td><td>as it is</td></tr>'
             return f'<tr><td>{label}</td><td class="r" colspan="2">unsupported</td><td>{escape(made.verdict.reason)}</td></tr>'
         if changes and (made.kv.available, made.kv.bytes_per_token) == (
             self.plan.kv.available,
@@ -244,11 +257,15 @@ def report_from(names: Mapping[str, Any]) -> Report:
 _GROWTH: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Nothing: as above", {}, ""),
     ("<code>--max-num-seqs 64</code>", {"max_num_seqs": 64}, "requests beyond 64 wait"),
-    ("<code>--kv-cache-dtype fp8</code>", {"kv_cache_dtype": "fp8"}, "FP8 KV: see the notes on quality"),
+    ("<code>--kv-cache-dtype fp8</code>", {"kv_cache_dtype": "fp8"}, "no clean comparison of quality with bf16 KV is known"),
     ("Speculation off", {"speculative_method": None, "num_speculative_tokens": None}, "lossless; slower decode at low load"),
     ("<code>--kv-cache-dtype fp8 --decode-context-parallel-size 2</code>",
      {"kv_cache_dtype": "fp8", "decode_context_parallel_size": 2}, "a single stream decodes slower"),
 )  # fmt: skip
+
+
+def _pool(size: int) -> str:
+    return f"{gib(size)} GiB" if size >= 0 else f"none, {gib(-size)} GiB short"
 
 
 def _times(value: float | None) -> str:

@@ -43,6 +43,11 @@ def component_table(plan: Mapping[str, Any]) -> str:
     )
 
 
+def boxed(table: str) -> str:
+    """A table in a box of its own, which scrolls, with an edge that shows where it goes on."""
+    return f'<div class="gm-scroll" tabindex="0" role="group" aria-label="Table; scrolls sideways">{table}</div>'
+
+
 def basis_mark(basis: str) -> str:
     """The word with its mark: filled, half filled, disc or dashed."""
     known = basis if basis in ("exact", "measured", "calibrated", "estimated") else "estimated"

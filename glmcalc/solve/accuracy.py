@@ -45,7 +45,9 @@ _GEOMETRY = {
 def bytes_per_token_rows() -> list[dict[str, Any]]:
     """KV bytes a token and rank: ours at the row's version beside what GiB and tokens of its log give.
 
-    ``rounding_pct`` is how far the two printed figures can be off by rounding: half of 0.01 GiB, and one block.
+    ``rounding_pct`` is how far the two printed figures can be off by rounding: half of 0.01 GiB, and one block. Where the
+    release leaves it ``open`` which layers own an indexer cache, ``predicted`` is the larger, ``predicted_low`` the smaller;
+    ``nearer`` is the one that ``error_pct`` and ``agrees`` speak of.
     """
     rows = []
     for row in rows_of_vllm(observations()):
@@ -57,12 +59,12 @@ def bytes_per_token_rows() -> list[dict[str, Any]]:
         low = made.kv.bytes_per_token_low
         pool, tokens = row["observed"].get("available_kv_gib"), row["observed"].get("kv_tokens")
         rounding = 100 * (0.005 / pool + 64 * made.resolved.dcp / tokens) if pool and tokens else 0.05
-        candidates = [per_rank] + ([low * made.resolved.dcp] if low is not None else [])
-        best = min(candidates, key=lambda value: abs(value - seen))
+        other = low * made.resolved.dcp if low is not None else None
+        best = min([per_rank] + ([other] if other is not None else []), key=lambda value: abs(value - seen))
         error = 100 * (best - seen) / seen
         rows.append({
             "id": row["id"], "engine_version": row["engine_version"], "fork": row["is_fork"], "record": made.kv.record,
-            "predicted": best, "open": low is not None, "observed": seen, "error_pct": error, "rounding_pct": rounding,
+            "predicted": per_rank, "open": other is not None, "predicted_low": other, "nearer": best, "observed": seen, "error_pct": error, "rounding_pct": rounding,
             "agrees": abs(error) <= rounding, "known_odd": row.get("known_odd"), "source": row["source"],
         })  # fmt: skip
     return rows

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 CASES = {
     "fits": ({"gpu": "h200_sxm", "gpus": 8, "max_model_len": 131_000, "kv_cache_dtype": "fp8", "concurrency": 4, "input_length": 40_000}, "Fits"),
     "does_not_fit": ({"gpu": "h200_sxm", "gpus": 8, "max_model_len": 1_048_576, "max_num_seqs": 1}, "Does not fit"),
+    "many_changes": ({"gpu": "h100_sxm", "gpus": 8, "max_model_len": 131_072, "speculative_method": "mtp", "num_speculative_tokens": 3}, "Does not fit"),
     "pasted": ({"gpu": "b200_sxm", "gpus": 8, "command": "vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --max-model-len 128K --port 80"}, "Fits"),
 }  # fmt: skip
 
@@ -78,6 +79,31 @@ def test_prints_to_a4(report, browser, tmp_path):
     assert "Example A" in first
     assert "vllm serve" in first
     assert word in first
+
+
+def test_the_first_half_of_the_first_page_says_what_matters(report, browser):
+    """Verdict, how sure, the command and what to watch, above the middle of an A4 page with its 12 mm margin."""
+    path, _ = report
+    page = browser.new_page(viewport={"width": 703, "height": 1017})  # 186 x 269 mm at 96 px an inch
+    page.emulate_media(media="print")
+    page.goto(path.as_uri())
+    half = (297 / 2 - 12) / 25.4 * 96
+    for found in (".gm-verdict", ".gr-two", ".gm-cmd"):
+        box = page.locator(found).first.bounding_box()
+        assert box["y"] + box["height"] <= half, found
+    page.close()
+
+
+def test_is_light_whatever_the_system_s_colours(report, browser):
+    path, _ = report
+    context = browser.new_context(color_scheme="dark")
+    page = context.new_page()
+    page.goto(path.as_uri())
+    colour = "getComputedStyle(document.querySelector('{}')).{}"
+    assert page.evaluate(colour.format("body", "backgroundColor")) == "rgb(255, 255, 255)"
+    assert page.evaluate(colour.format(".gm", "backgroundColor")) == "rgb(255, 255, 255)"
+    assert page.evaluate(colour.format(".gm", "color")) == "rgb(22, 27, 34)"
+    context.close()
 
 
 def test_narrow(report, browser):

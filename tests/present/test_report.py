@@ -59,3 +59,18 @@ def test_a_pasted_command_names_its_model():
         "gpus": 4,
     }
     assert report_from(names).plan.resolved.checkpoint.name == "nvidia/GLM-5.2-NVFP4"
+
+
+def test_a_need_has_a_column_only_where_one_is_given():
+    assert "your need" not in Report("Example A", **BASE).capacity().text
+    table = Report("Example A", **BASE, concurrency=2, input_length=8192).capacity().text
+    assert "your need" in table
+    widths = {len(re.findall(r"<t[hd]", row)) for row in re.findall(r"<tr.*?</tr>", table)}
+    assert widths == {6}
+
+
+def test_no_pool_is_said_so():
+    """8 x 80 GB under 88 GiB of weights: the pool's estimate is below zero at both ends."""
+    report = Report("Example A", gpu="h100_sxm", gpus=8)
+    assert "No pool is left at either end" in report.first_page().text
+    assert re.search(r"none, [\d.]+ GiB short", report.method().text)
