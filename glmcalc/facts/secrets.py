@@ -67,7 +67,7 @@ _PATTERNS = (
         + _SIGN
         + r"[\"'\\]{0,2}(?!(?:(?:bearer|basic|token|digest|apikey)\s{1,8})?\[masked)(?:(?:bearer|basic|token|digest|apikey)\s{1,8})?)[^\s\"'\\]{2,4000}"
     ),
-    re.compile(r"(?i)(?P<keep>\b(?:set-)?cookie:\s{0,8})(?!\[masked)[^\"'\n]{4,4000}"),
+    re.compile(r"(?i)(?P<keep>\b(?:set-)?cookie:\s{0,8})(?!\s|\[masked)[^\"'\n]{4,4000}"),
     re.compile(
         r"(?P<keep>\b(?i:bearer)\s{1,8})(?!(?i:auth|tier|model|token|scheme|header|format)\w{0,20}\b)[A-Za-z0-9._~+/=-]{8,4000}"
     ),
