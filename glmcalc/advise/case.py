@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 
+from glmcalc.advise.measure import measure, printed_lines
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.commands import ParsedCommand, read_command
@@ -16,6 +17,7 @@ from glmcalc.logs.arguments import as_flags
 from glmcalc.logs.match import Death
 from glmcalc.logs.read import LogFacts
 from glmcalc.logs.secrets import MASK
+from glmcalc.model.calibration import Calibration
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import settings_of
 
@@ -36,6 +38,7 @@ class Case:
         plan: their budget, or None where model or GPU is not known here.
         inferred: what was not stated, and from what it was taken.
         missing: what would make the answer better.
+        measured: what the log itself measured of this machine, or None.
     """
 
     facts: LogFacts
@@ -44,6 +47,16 @@ class Case:
     plan: Plan | None
     inferred: tuple[str, ...]
     missing: tuple[str, ...]
+    measured: Calibration | None = None
+
+    def shown(self, made: Plan) -> Plan:
+        """A budget by this log's own figures where it printed them, for what is shown.
+
+        Changes are chosen by the budget without them: a command that goes into another start must fit there too.
+        """
+        if self.measured is None:
+            return made
+        return plan(made.resolved.asked.changed(calibration=self.measured))
 
     def value(self, name: str) -> int | float | None:
         """The last printed figure called ``name``, at the deciding line or before it."""
@@ -81,7 +94,23 @@ def open_case(
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     _add_gpu(facts, settings, inferred, missing)
     deployment = Deployment.from_settings(settings)
-    return Case(facts, death, deployment, _planned(deployment, missing), tuple(inferred), tuple(missing))
+    measured = _measured(deployment, facts, inferred)
+    made = _planned(deployment, missing)
+    return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured)
+
+
+def _measured(asked: Deployment, facts: LogFacts, inferred: list[str]) -> Calibration | None:
+    """What the log itself measured, where it printed its pool."""
+    lines = printed_lines(facts)
+    pool = lines.get("available_kv_bytes")
+    if pool is None or asked.gpu is None:
+        return None
+    try:
+        made = measure(asked, {name: row.value for name, row in lines.items()})
+    except InputError:  # a pool set by hand, a model or a device that is not known
+        return None
+    inferred.append(f"memory terms as this log printed them: line {pool.line}")
+    return made.calibration
 
 
 def _settings(facts: LogFacts, command: str | None, inferred: list[str]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ class Diagnosis:
         case, death = self.case, self.death
         row = death_class(death.death)
         change = self.change
-        made = change.plan if change else None
+        made = case.shown(change.plan) if change and change.plan else None
         command = masked(change.command) if change and change.command else None
         data: dict[str, Any] = {
             "class": death.death,
@@ -78,7 +78,7 @@ class Diagnosis:
             "lines": case.facts.total,
             "masked": max(masked_words(command or ""), sum(mask(line.text)[1] for line in case.facts.lines[:2000])),
             "read": what_was_read(case),
-            "budget": masked_all(describe(case.plan, mend=False)) if case.plan else None,
+            "budget": masked_all(describe(case.shown(case.plan), mend=False)) if case.plan else None,
             "after": masked_all({"verdict": made.to_dict()["verdict"], "kv": made.to_dict()["kv"]}) if made else None,
             "ticket": ticket(case, change),
         }

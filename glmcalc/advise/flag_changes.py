@@ -30,7 +30,7 @@ def lower_utilization(case: Case) -> Change | None:
     now, size, short = utilization(case), total(case), short_bytes(case)
     step = max(0.02, (short + _SPARE) / size if size and short else 0.0)
     first = math.floor(100 * (now - step) + 1e-6)
-    if first < 40:
+    if first <= 40:
         return None
     values = [round(value / 100, 2) for value in range(first, max(first - 16, 40), -1)]
     gains = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import permutations
 
-from glmcalc.advise.calibrate import measure
+from glmcalc.advise.measure import measure
 from glmcalc.budget.plan import plan
 from glmcalc.facts.evidence import observations
 from glmcalc.facts.quantity import GIB

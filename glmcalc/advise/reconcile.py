@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.calibrate import Calibrated, tokens_agree
+from glmcalc.advise.calibrate import Calibrated
+from glmcalc.advise.measure import tokens_agree
 from glmcalc.budget import runtime
 from glmcalc.budget.kv import bytes_per_block
 from glmcalc.facts.evidence import with_provenance

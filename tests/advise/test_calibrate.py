@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmcalc import Deployment, plan
-from glmcalc.advise.calibrate import calibrate, measure, share_out
+from glmcalc.advise.calibrate import calibrate
+from glmcalc.advise.measure import measure, share_out
 from glmcalc.advise.pairs import pair_rows
 from glmcalc.advise.reconcile import reconciliation
 from glmcalc.facts.errors import InputError
