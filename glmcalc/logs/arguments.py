@@ -97,13 +97,28 @@ def echoed_arguments(text: str) -> dict[str, Any] | None:
     from glmcalc.facts.errors import InputError
 
     try:
-        parsed = read_command(text)
+        parsed = read_command(_as_shell(text))
     except InputError:
         return None
     if not parsed.settings.get("model"):
         return None
     flat = {name: value for name, value in parsed.settings.items() if name not in _SPECULATION.values()}
     return _renamed({**flat, **parsed.json_settings})
+
+
+def _as_shell(text: str) -> str:
+    """A list of words, as Python or a container prints it, as a shell would take it; other text as it is."""
+    begin, end = text.find("["), text.rfind("]")
+    if 0 <= begin < end:
+        try:
+            words = ast.literal_eval(text[begin : end + 1])
+        except (ValueError, SyntaxError, MemoryError, RecursionError):
+            return text
+        if isinstance(words, list) and all(isinstance(word, str) for word in words):
+            import shlex
+
+            return shlex.join(words)
+    return text
 
 
 def _number(text: str) -> int | str:
