@@ -35,6 +35,14 @@ README = console((ROOT / "README.md").read_text(encoding="utf-8"))
 HELP = [(name, example) for name, verb in VERBS.items() for example in verb.examples]
 
 
+START = """\
+non-default args: {'model': 'zai-org/GLM-5.2-FP8', 'tensor_parallel_size': 8, 'kv_cache_dtype': 'fp8', 'max_model_len': 131000}
+vLLM API server version 0.33.0
+Model loading took 90.85 GiB memory and 602.0 seconds
+Available KV cache memory: 34.60 GiB
+"""
+
+
 def in_chapters() -> list[str]:
     found = []
     for path in (ROOT / "chapters").glob("*.ipynb"):
@@ -107,7 +115,10 @@ def test_help_examples_of_html(capsys, monkeypatch, tmp_path, name, example):
 
 
 @pytest.mark.parametrize("command", in_chapters())
-def test_commands_in_chapters(capsys, command):
+def test_commands_in_chapters(capsys, monkeypatch, tmp_path, command):
+    """In a folder that holds the one file that chapters speak of: a start-up log."""
+    (tmp_path / "start.log").write_text(START, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
     words = shlex.split(command)
     if words[1:] == ["budget", "--json"]:
         words = [*words, "--gpu", "h200_sxm"]
