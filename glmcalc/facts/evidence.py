@@ -72,10 +72,11 @@ def sources() -> list[dict[str, Any]]:
         "hardware.csv": with_provenance(load_csv("hardware.csv"), "hardware.csv"),
         "models.json": with_provenance(load_json("models.json")["models"], "models.json"),
         "engine_versions.json": with_provenance(load_json("engine_versions.json")["rules"], "engine_versions.json"),
+        "gguf_types.json": with_provenance(load_json("gguf_types.json")["types"], "gguf_types.json"),
         "memory_terms.json": with_provenance(load_json("memory_terms.json")["terms"], "memory_terms.json"),
         **{
             file: with_provenance(load_jsonl(file), file)
-            for file in ("death_classes.jsonl", "downgrade_steps.jsonl", "incidents.jsonl", "log_lines.jsonl", "oom_signatures.jsonl", "residual_reasons.jsonl", "tuning_gates.jsonl")
+            for file in ("death_classes.jsonl", "downgrade_steps.jsonl", "gguf_files.jsonl", "incidents.jsonl", "log_lines.jsonl", "oom_signatures.jsonl", "residual_reasons.jsonl", "tuning_gates.jsonl")
         },
         "vllm_flags.json": with_provenance([load_json("vllm_flags.json")], "vllm_flags.json"),
     }

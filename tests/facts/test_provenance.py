@@ -20,6 +20,8 @@ ROWS = {
     "models.json": lambda: load_json("models.json")["models"],
     "engine_versions.json": lambda: load_json("engine_versions.json")["rules"],
     "memory_terms.json": lambda: load_json("memory_terms.json")["terms"],
+    "gguf_files.jsonl": lambda: load_jsonl("gguf_files.jsonl"),
+    "gguf_types.json": lambda: load_json("gguf_types.json")["types"],
     "guide_claims.csv": lambda: load_csv("guide_claims.csv"),
     "glossary.csv": lambda: load_csv("glossary.csv"),
     "hardware.csv": lambda: load_csv("hardware.csv"),
