@@ -1,6 +1,6 @@
 """``python -m glmcalc`` is the ``glmcalc`` command."""
 
-from glmcalc.present.cli import entry
+from glmcalc.present.entry import entry
 
 if __name__ == "__main__":
     entry()

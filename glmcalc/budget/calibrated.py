@@ -12,8 +12,11 @@ from glmcalc.budget.result import Component
 from glmcalc.budget.terms import stock_terms
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, combine
-from glmcalc.model.calibration import Calibration
 from glmcalc.model.resolved import Resolved, measured_at, mismatch
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from glmcalc.model.calibration import Calibration
 
 SOURCE = "as measured by the start-up log of this machine (glmcalc calibrate)"
 RESIDUAL = "not_explained"

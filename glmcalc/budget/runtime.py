@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import MappingProxyType
 
 from glmcalc.budget import workspaces
@@ -59,8 +59,12 @@ class substituted:
 
 def term(name: str) -> Term:
     """The term ``name`` of ``data/memory_terms.json``, in bytes where it has a unit of bytes."""
-    if name in _substitutes.get():
-        return _substitutes.get()[name]
+    substitutes = _substitutes.get()
+    return substitutes[name] if name in substitutes else _term(name)
+
+
+@cache
+def _term(name: str) -> Term:
     row = _terms()[name]
     unit = _UNITS[row["unit"]]
     return Term(row["low"] * unit, row["likely"] * unit, row["high"] * unit, row["kind"], row["source"], row["records"])

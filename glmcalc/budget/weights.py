@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
@@ -153,7 +154,8 @@ def _places(module: Module, stages: list[range]) -> list[tuple[int, int]]:
     """On which stages ``module`` is, and in how many of their layers."""
     if module.layers is None:
         return [(0 if module.name == "embed_tokens" else len(stages) - 1, 1)]
-    counts = ((stage, sum(layer in layers for layer in module.layers)) for stage, layers in enumerate(stages))
+    ends = [bisect_left(module.layers, layers.stop) for layers in stages]  # stages follow each other, layers rise
+    counts = ((stage, end - (ends[stage - 1] if stage else 0)) for stage, end in enumerate(ends))
     return [(stage, count) for stage, count in counts if count]
 
 

@@ -43,7 +43,7 @@ def read_vllm_arguments(launch: Launch, config_file: dict[str, Any]) -> ParsedCo
 def _spelled_out(words: list[str], at: int) -> str:
     """``-O3`` and ``-O 3`` are a level; ``-O`` before JSON, and ``-O.mode``, are the compilation settings."""
     word = words[at]
-    if not re.match(r"-O(?:[\d=.]|$)", word):
+    if not word.startswith("-O") or not re.match(r"-O(?:[\d=.]|$)", word):
         return word
     level = word[2:].lstrip("=")
     if level.isdigit():
@@ -77,7 +77,11 @@ class _Reader:
         at = 0
         while at < len(words):
             word = words[at]
-            if word.startswith("-") and len(word) > 1 and not re.fullmatch(r"-\d[\d.]*", word):
+            if (
+                word.startswith("-")
+                and len(word) > 1
+                and not (word[1].isdecimal() and re.fullmatch(r"-\d[\d.]*", word))
+            ):
                 at = self._flag(words, at)
             else:
                 self._positional(word)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _SCALES = {
     "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40,
 }  # fmt: skip
-_HUMAN = re.compile(r"(-?\d{1,18}(?:\.\d{1,12})?)([kKmMgGtT])")
+_HUMAN = r"(-?\d{1,18}(?:\.\d{1,12})?)([kKmMgGtT])"
 
 
 @record
@@ -134,7 +134,8 @@ def human_int(name: str, text: str) -> int:
     Raises:
         InputError: neither.
     """
-    match = _HUMAN.fullmatch(text.strip())
+    cleaned = text.strip()
+    match = re.fullmatch(_HUMAN, cleaned) if cleaned[-1:] in _SCALES else None
     if match is None:
         return _whole(name, text, "a whole number, or one with k, m, g (decimal) or K, M, G (binary)")
     scale = _SCALES[match[2]]
@@ -160,6 +161,7 @@ def parse_json(name: str, text: str) -> Any:
 
 def _whole(name: str, text: str, allowed: str = "a whole number") -> int:
     cleaned = text.strip()
-    if not re.fullmatch(r"[+-]?\d{1,30}", cleaned):
+    digits = cleaned[1:] if cleaned[:1] in ("+", "-") else cleaned
+    if not digits.isdecimal() or len(digits) > 30:
         raise InputError(name, text, allowed)
     return int(cleaned)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
 
-_VARIABLE = re.compile(r"\$\w+|\$\{\w+\}")
+_VARIABLE = r"\$\w+|\$\{\w+\}"
 
 
 def format_serve(
@@ -36,5 +36,5 @@ def format_serve(
             words += [flag, f"{value:g}" if isinstance(value, float) and float(f"{value:g}") == value else str(value)]
     for name, value in json_settings.items():
         words += ["--" + name.replace("_", "-"), json.dumps(value, separators=(",", ":"))]
-    tail = [word if _VARIABLE.fullmatch(word) else shlex.quote(word) for word in kept]
+    tail = [word if re.fullmatch(_VARIABLE, word) else shlex.quote(word) for word in kept]
     return " ".join([shlex.join(words), *tail])

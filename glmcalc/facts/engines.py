@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ENGINES = ("vllm", "sglang", "llama.cpp")
 NEWEST = "0.33.0"
-_RELEASE = re.compile(r"v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(.*)", re.DOTALL)
+_RELEASE = r"(?s)v?(\d{1,3})\.(\d{1,3})(?:\.(\d{1,3}))?(.*)"
 
 
 @record
@@ -59,14 +59,16 @@ def parse_version(text: str) -> EngineVersion:
     Raises:
         InputError: no release number in it.
     """
-    match = _RELEASE.fullmatch(text.strip()) if len(text) <= 200 else None
+    facts = load_json("engine_versions.json")
+    if text == facts["newest_known"]:  # what most ask for
+        return EngineVersion(text, _numbers(text), True, None)
+    match = re.fullmatch(_RELEASE, text.strip()) if len(text) <= 200 else None
     if match is None:
         if len(text) <= 200 and re.search(r"fork|nightly|main|\bdev|vdev|20\d\d-\d\d", text.lower()):
             unnamed = f"{text} names no release; the rules of {NEWEST} are used"
             return EngineVersion(text, _numbers(NEWEST), False, unnamed, "fork" in text.lower())
         raise InputError("engine_version", text, f"a vLLM release such as {NEWEST}")
     release = (int(match[1]), int(match[2]), int(match[3] or 0))
-    facts = load_json("engine_versions.json")
     tail = match[4].strip()
     note: str | None = None
     fork = "fork" in tail.lower() or bool(re.search(r"\+(?!g[0-9a-f]{6,}\b|cu\d+\b)[a-z]", tail.lower()))
@@ -97,6 +99,7 @@ def check_engine(name: str) -> str:
     return lowered
 
 
+@lru_cache(maxsize=256)
 def rule(name: str, version: EngineVersion) -> Ruling:
     """The rule ``name`` of ``data/engine_versions.json`` as it stands in ``version``."""
     row = _rules()[name]

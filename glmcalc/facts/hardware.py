@@ -7,7 +7,7 @@ from functools import cache, lru_cache
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import GB, GIB
-from glmcalc.facts.store import load_csv, nearest
+from glmcalc.facts.store import csv_row, load_csv, nearest
 
 PROVENANCE = ("source", "date", "kind")
 # nvidia-smi counts what the driver keeps for itself; the engine's mem_get_info does not. The part kept grows with the
@@ -39,6 +39,8 @@ class Device:
         memory_gib_nvidia_smi: as nvidia-smi shows it, in GiB; 0.4 to 1.1 above the former.
         memory_note: what else is known of these two figures.
         bandwidth_gb_s: as the vendor states it.
+        bf16_tflops, fp8_tflops, fp4_tflops: dense matrix rate in 10^12 FLOP/s.
+        interconnect_gb_s: GB/s per GPU to the others, one direction.
         price_low_usd_hr, price_high_usd_hr: US$ an hour over marketplaces; ``price_source`` holds one or more URLs.
     """
 
@@ -53,6 +55,10 @@ class Device:
     memory_gib_nvidia_smi_source: str | None
     memory_note: str | None
     bandwidth_gb_s: float | None
+    bf16_tflops: float | None
+    fp8_tflops: float | None
+    fp4_tflops: float | None
+    interconnect_gb_s: float | None
     price_low_usd_hr: float | None
     price_high_usd_hr: float | None
     price_date: str | None
@@ -115,6 +121,10 @@ def read_device(row: dict[str, str]) -> Device:
         memory_gib_nvidia_smi_source=row.get("memory_gib_nvidia_smi_source") or None,
         memory_note=row.get("memory_note") or None,
         bandwidth_gb_s=number("bandwidth_gb_s"),
+        bf16_tflops=number("bf16_tflops"),
+        fp8_tflops=number("fp8_tflops"),
+        fp4_tflops=number("fp4_tflops"),
+        interconnect_gb_s=number("interconnect_gb_s"),
         price_low_usd_hr=number("price_low_usd_hr"),
         price_high_usd_hr=number("price_high_usd_hr"),
         price_date=row.get("price_date") or None,
@@ -125,23 +135,19 @@ def read_device(row: dict[str, str]) -> Device:
     )
 
 
-@cache
-def _device(name: str) -> Device:
-    return read_device(next(row for row in load_csv("hardware.csv") if row["id"] == name))
-
-
 def devices() -> list[Device]:
     """All devices, in the order of the file."""
     return list(_devices().values())
 
 
+@cache
 def device(name: str) -> Device:
     """The device with this id.
 
     Raises:
         InputError: an unknown id; the nearest is offered.
     """
-    row = next((row for row in load_csv("hardware.csv") if row["id"] == name), None)
+    row = csv_row("hardware.csv", name)
     if row is None:
         close = nearest(name, _devices())
         hint = f" (did you mean {close}?)" if close else ""
@@ -151,4 +157,4 @@ def device(name: str) -> Device:
             f"one of {', '.join(_devices())}{hint}",
             f"gpu {name!r} is not known{hint}. glmcalc hardware lists the ids.",
         )
-    return _device(name)
+    return read_device(row)

@@ -47,9 +47,27 @@ def load_jsonl(name: str) -> list[dict[str, Any]]:
 @cache
 def load_csv(name: str) -> list[dict[str, str]]:
     """``data/<name>`` as rows of text; an empty cell is the empty string and means unknown."""
-    import csv
+    from _csv import reader  # the module csv around it imports much that reading a table needs not
 
-    return list(csv.DictReader(read_text(name).splitlines()))
+    head, *rows = reader(read_text(name).splitlines())
+    return [dict(zip(head, row)) for row in rows if row]
+
+
+def csv_row(name: str, key: str) -> dict[str, str] | None:
+    """The row of ``data/<name>`` whose first cell is ``key``, without reading the others; None when there is none.
+
+    The first cell of these tables is an id: a word, never in quotes.
+    """
+    from _csv import reader
+
+    if not key or "," in key or '"' in key:
+        return None
+    head, *lines = read_text(name).splitlines()
+    for line in lines:
+        if line.startswith(f"{key},"):
+            names, row = reader([head, line])
+            return dict(zip(names, row))
+    return None
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:

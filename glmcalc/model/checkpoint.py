@@ -25,7 +25,7 @@ _SPELLINGS = {
     "modelopt": "nvfp4", "modelopt_fp4": "nvfp4", "modelopt_mixed": "nvfp4",
 }  # fmt: skip
 _LATER = ("mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit", "gguf")
-_GGUF = re.compile(r"(UD-)?(I?Q[1-8]_[A-Z0-9_]{1,8}|TQ[12]_0|MXFP4_MOE|F16|F32)", re.IGNORECASE)
+_GGUF = r"(?i)(UD-)?(I?Q[1-8]_[A-Z0-9_]{1,8}|TQ[12]_0|MXFP4_MOE|F16|F32)"  # compiled where it is needed
 _LARGEST_CONFIG = 4 * 1024 * 1024
 
 
@@ -138,7 +138,7 @@ def _format(quantization: str | None) -> str | None:
     key = quantization.lower()
     if key in _SPELLINGS:
         return _SPELLINGS[key]
-    if key in _LATER or _GGUF.fullmatch(quantization):
+    if key in _LATER or re.fullmatch(_GGUF, quantization):
         raise InputError(
             "quantization", quantization, "bf16, fp8 or nvfp4: the layout of this format is not modelled yet"
         )

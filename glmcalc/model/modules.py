@@ -85,11 +85,7 @@ class _Layers:
 
     def linear(self, name: str, group: str, rows: int, columns: int, split: str, count: int = 1) -> Iterator[Module]:
         sample = name.replace("experts.", "experts.0.") if count > 1 else name
-        by_format: dict[str, list[int]] = {}
-        for layer in self.layers:
-            fmt = self.recipe.format_of(f"model.layers.{layer}.{sample}")
-            by_format.setdefault(fmt, []).append(layer)
-        for fmt, layers in by_format.items():
+        for fmt, layers in self.recipe.formats(self.layers, sample).items():
             yield Module(name, tuple(layers), group, rows, columns, count, fmt, split)
 
     def bf16(self, name: str, group: str, rows: int, columns: int, split: str) -> Iterator[Module]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from glmcalc.commands import ParsedCommand, read_command
+from glmcalc.commands import ParsedCommand
 from glmcalc.facts.engines import check_engine
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import replace
@@ -23,6 +23,8 @@ def read_pasted(text: str) -> ParsedCommand:
     """
     if not text.strip():
         raise InputError("command", text, "a vllm serve command", "command: the text is empty.")
+    from glmcalc.commands.read import read_command
+
     parsed = read_command(text)
     if parsed.engine is not None:
         check_engine(parsed.engine)

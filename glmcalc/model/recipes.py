@@ -6,6 +6,7 @@ The formulas work on whole numbers and on columns of them alike; which formula a
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
@@ -13,7 +14,7 @@ from glmcalc.facts.quantity import ceil_div
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Mapping
+    from typing import Any, Mapping, Sequence
 
 
 FP8_BLOCK = 128
@@ -79,16 +80,57 @@ class Recipe:
 
     def format_of(self, module: str) -> str:
         """Format in which linear ``module`` (``model.layers.3.self_attn.o_proj``) is stored."""
-        if self.fmt == "bf16":
+        if self.fmt == "bf16" or module in self._exact or module.endswith(_ALWAYS_BF16):
             return "bf16"
-        if module.endswith(_ALWAYS_BF16):
+        if self._prefixes and module.startswith(self._prefixes):
             return "bf16"
-        excluded = (
-            module in self._exact
-            or module.startswith(self._prefixes)
-            or any(pattern.fullmatch(module) for pattern in self._patterns)
-        )
-        return "bf16" if excluded else self.fmt
+        for pattern in self._patterns:
+            if pattern.fullmatch(module):
+                return "bf16"
+        return self.fmt
+
+    def formats(self, layers: Sequence[int], name: str) -> dict[str, list[int]]:
+        """Formats in which linear ``name`` (``self_attn.o_proj``) of these layers is stored, each with its layers.
+
+        The same as :meth:`format_of` of each, with the lists of names sorted by layer once.
+        """
+        if self.fmt == "bf16" or name.endswith(_ALWAYS_BF16):
+            return {"bf16": list(layers)} if layers else {}
+        exact, prefixes, others = _by_layer(self)
+        found: dict[str, list[int]] = {}
+        for layer in layers:
+            excluded = name in exact.get(layer, ()) or name.startswith(prefixes.get(layer, ()))
+            if others and not excluded:
+                excluded = self.format_of(f"model.layers.{layer}.{name}") == "bf16"
+            found.setdefault("bf16" if excluded else self.fmt, []).append(layer)
+        return found
+
+
+@lru_cache(maxsize=16)
+def _by_layer(recipe: Recipe) -> tuple[dict[int, set[str]], dict[int, tuple[str, ...]], bool]:
+    """Excluded names and beginnings of names by layer, and whether there are others that must be looked at one by one."""
+    exact: dict[int, set[str]] = {}
+    prefixes: dict[int, tuple[str, ...]] = {}
+    others = bool(recipe._patterns)
+    for name in recipe._exact:
+        layer, rest = _layer_of(name)
+        if layer is not None:
+            exact.setdefault(layer, set()).add(rest)
+    for name in recipe._prefixes:
+        layer, rest = _layer_of(name)
+        if layer is None:
+            others = True
+        else:
+            prefixes[layer] = (*prefixes.get(layer, ()), rest)
+    return exact, prefixes, others
+
+
+def _layer_of(name: str) -> tuple[int | None, str]:
+    """``model.layers.3.mlp.gate`` as 3 and ``mlp.gate``; None for what is not inside one layer."""
+    parts = name.split(".", 3)
+    if len(parts) == 4 and parts[:2] == ["model", "layers"] and parts[2].isdecimal():
+        return int(parts[2]), parts[3]
+    return None, name
 
 
 def read_recipe(config: Mapping[str, Any]) -> Recipe:

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 import argparse
-import gc
-import os
 import sys
 from importlib import import_module
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
 from glmcalc.present import options
+from glmcalc.present.entry import entry as entry  # where installed commands of earlier builds look for it
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Callable, NoReturn, Sequence
+    from typing import Any, Callable, Sequence
 
 
 EXAMPLE = '"vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000"'
-
-
-def entry() -> NoReturn:
-    """The process ``glmcalc``: :func:`main`, and out.
-
-    A quarter of a short command's time goes into collecting garbage and taking the interpreter apart at its end; a
-    process that has said all it has to say needs neither.
-    """
-    gc.disable()
-    code = main()
-    try:
-        sys.stdout.flush()
-        sys.stderr.flush()
-    except (OSError, ValueError):  # whoever read it has gone
-        pass
-    os._exit(code)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
@@ -12,7 +11,7 @@ from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, read_dep
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn, Sequence
+    from typing import Any, Callable, NoReturn, Sequence
 
     from glmcalc.commands import ParsedCommand
     from glmcalc.model.deployment import Deployment
@@ -40,6 +39,10 @@ ENGINE_SWITCHES = (
     (("--enable-expert-parallel",), "spread whole experts over the GPUs"),
     (("--enforce-eager",), "no CUDA graphs"),
 )
+
+
+# No catalogue of argparse's words exists; looking for one imports locale and searches folders at each of them.
+argparse._ = str  # type: ignore[attr-defined]
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
@@ -135,8 +138,8 @@ def dashed(argv: Sequence[str]) -> list[str]:
     return out
 
 
-def engine_line(args: argparse.Namespace) -> str | None:
-    """The engine's flags among the options, as a ``vllm serve`` line to be read like a pasted one; None when there are none."""
+def engine_words(args: argparse.Namespace) -> list[str] | None:
+    """The engine's flags among the options, as words to be read like a pasted command's; None when there are none."""
     tokens: list[str] = []
     for names, _, _ in ENGINE_FLAGS:
         value = getattr(args, names[0].lstrip("-").replace("-", "_"), None)
@@ -147,7 +150,7 @@ def engine_line(args: argparse.Namespace) -> str | None:
             tokens.append(names[0])
     for passed in getattr(args, "passed", None) or []:
         tokens += passed
-    return shlex.join(["vllm", "serve", "model", *tokens]) if tokens else None
+    return tokens or None
 
 
 def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand | None]:
@@ -161,9 +164,12 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
 
     settings: dict[str, Any] = {}
     parsed: ParsedCommand | None = None
-    for read, text in (
-        (read_deployment, args.deployment), (_read_pasted, args.command), (_read_flags, engine_line(args)),
-    ):  # fmt: skip
+    sources: list[tuple[Callable[[Any], tuple[dict[str, Any], ParsedCommand]], Any]] = [
+        (read_deployment, args.deployment),
+        (_read_pasted, args.command),
+        (_read_flags, engine_words(args)),
+    ]
+    for read, text in sources:
         if text is None:
             continue
         stated, said = read(text)
@@ -187,14 +193,16 @@ def _read_pasted(text: str) -> tuple[dict[str, Any], ParsedCommand]:
     return settings_of(parsed), parsed
 
 
-def _read_flags(line: str) -> tuple[dict[str, Any], ParsedCommand]:
-    from glmcalc.commands import read_command
+def _read_flags(tokens: list[str]) -> tuple[dict[str, Any], ParsedCommand]:
+    from glmcalc.commands.arguments import read_vllm_arguments
+    from glmcalc.commands.parsed import Launch
     from glmcalc.model.pasted import refuse_open, settings_of
 
-    flags = read_command(line)
+    flags = read_vllm_arguments(Launch("vllm", tokens), {})
+    if any(word.partition("=")[0] == "--config" for word in tokens):
+        raise InputError("config", "a file", "its lines as options", "Give the flags of the --config file as options.")
     refuse_open(flags, "The line", "write their values")
     stated = settings_of(flags)
-    stated.pop("model", None)
     return stated, flags
 
 

@@ -9,7 +9,6 @@ from glmcalc.facts.errors import InputError
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import read_pasted, settings_of
 from glmcalc.model.resolved import check_calibration
-from glmcalc.solve.nearest import nearest_fit
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -33,7 +32,11 @@ def answer(deployment: Deployment, parsed: ParsedCommand | None = None, mend: bo
 def describe(made: Plan, parsed: ParsedCommand | None = None, mend: bool = True) -> dict[str, Any]:
     """A plan as the object that ``glmcalc budget --json`` prints."""
     data = made.to_dict()
-    found = nearest_fit(made) if mend else None
+    found = None
+    if mend and made.verdict.status != "fits":
+        from glmcalc.solve.nearest import nearest_fit
+
+        found = nearest_fit(made)
     data["verdict"]["mend"] = found.to_dict() if found else None
     if parsed is not None:
         data["warnings"] += list(parsed.warnings)

@@ -9,6 +9,7 @@ from glmcalc import Deployment, InputError, plan
 from glmcalc.facts.models import base_name, model_entries, model_names
 from glmcalc.facts.store import read_text
 from glmcalc.model.checkpoint import load_checkpoint
+from glmcalc.model.recipes import read_recipe
 
 
 def budget(**settings):
@@ -100,3 +101,28 @@ def test_a_byte_order_mark_is_no_part_of_the_file(tmp_path):
     path = tmp_path / "config.json"
     path.write_text("\ufeff" + read_text("models/GLM-5.2.json"), encoding="utf-8")
     assert load_checkpoint(str(path)).total_bytes == load_checkpoint("zai-org/GLM-5.2").total_bytes
+
+
+@pytest.mark.parametrize("model", model_names())
+def test_formats_by_layer_are_those_of_each(model):
+    """The lists of excluded names sorted by layer give what matching each whole name gives."""
+    found = load_checkpoint(model)
+    layers = range(found.geometry.num_hidden_layers + 1)
+    for name in {
+        module.name.replace("experts.", "experts.7.") for module in found.modules if module.layers is not None
+    }:
+        grouped = found.recipe.formats(layers, name)
+        assert sorted(layer for group in grouped.values() for layer in group) == list(layers)
+        for fmt, group in grouped.items():
+            assert {found.recipe.format_of(f"model.layers.{layer}.{name}") for layer in group} == {fmt}
+
+
+def test_a_name_that_spans_layers_is_matched_one_by_one():
+    quantization = {
+        "quant_method": "modelopt",
+        "quant_algo": "NVFP4",
+        "ignore": ["model.layers.1*", "*.o_proj", "model.layers.2.mlp*"],
+    }
+    recipe = read_recipe({"model_type": "glm_moe_dsa", "quantization_config": quantization})
+    assert recipe.formats(range(12), "mlp.up_proj") == {"nvfp4": [0, 3, 4, 5, 6, 7, 8, 9], "bf16": [1, 2, 10, 11]}
+    assert recipe.formats(range(3), "self_attn.o_proj") == {"bf16": [0, 1, 2]}

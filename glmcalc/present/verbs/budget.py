@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.present import inputs, options
+from glmcalc.present import options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -60,6 +60,7 @@ def build_parse(parser: argparse.ArgumentParser) -> None:
 def run_parse(args: argparse.Namespace) -> int:
     """0: read; 1: the model stays open."""
     from glmcalc.commands import read_command
+    from glmcalc.present import inputs
 
     text = args.file if " " in args.file.strip() else inputs.read_input(args.file)
     parsed = read_command(text)
