@@ -21,6 +21,7 @@ from glmcalc.solve.answer import describe
 
 _GPUS_FROM = ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size")
 _PASTE_LIMIT = 1_000_000
+MARK = "Available KV cache memory"  # a start-up log; its reader is imported when one is pasted
 
 
 class Board:
@@ -83,6 +84,9 @@ class Board:
         try:
             if len(text) > _PASTE_LIMIT:
                 raise InputError("command", f"{len(text):,} characters", f"at most {_PASTE_LIMIT:,} characters")
+            if MARK in text:
+                self._paste_log(text)
+                return
             parsed = read_pasted(text)
             state = states.from_settings(settings_of(parsed))
             state.setdefault("gpu", self.state.get("gpu") or states.DEFAULTS["gpu"])
@@ -95,6 +99,15 @@ class Board:
         state["gpus"] = str(made.resolved.gpus)
         self.state, self.parsed = state, parsed
         self.read_note = _read_note(parsed, made)
+        self._keep(made)
+
+    def _paste_log(self, text: str) -> None:
+        """Take a start-up log: its flags, and its terms as a calibration. The log itself is not kept."""
+        from glmcalc.present.pasted_log import state_from_log
+
+        state, note = state_from_log(text, self.state, self.made)
+        made = plan(states.deployment(state))
+        self.state, self.parsed, self.read_note, self.pasted = state, None, note, ""
         self._keep(made)
 
     def recompute(self) -> None:

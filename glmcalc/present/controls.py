@@ -89,6 +89,13 @@ ADVANCED = (
         "kv_cache_memory_bytes", "KV memory", "bytes", "A pool stated by hand; utilization is then ignored.", "number"
     ),
     Control("num_gpu_blocks_override", "KV blocks", "blocks", "The pool in blocks, stated by hand.", "number"),
+    Control(
+        "calibration",
+        "calibration",
+        "",
+        "This machine's measured terms: paste a start-up log above, or a calibration file's text.",
+        "text",
+    ),
     Control("available_kv_gib", "pool in log", "GiB", "From the line Available KV cache memory.", "number"),
     Control("weights_gib", "weights in log", "GiB", "From the line Model loading took.", "number"),
 )
@@ -140,7 +147,7 @@ def _paste(uid: str) -> str:
         for key, word, first, second in presets
     )
     return (
-        f'<div class="gm-group"><h2><label for="{uid}-paste">Paste a command</label> <small>vllm, docker, Kubernetes</small></h2>'
+        f'<div class="gm-group"><h2><label for="{uid}-paste">Paste a command</label> <small>vllm, docker, Kubernetes, or a start-up log</small></h2>'
         f'<textarea id="{uid}-paste" data-paste rows="3" spellcheck="false" aria-describedby="{uid}-read" '
         'placeholder="vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"></textarea>'
         f'<p class="gm-read" id="{uid}-read" data-read aria-live="polite">Reads what is pasted and sets the controls below.</p>'
