@@ -1,0 +1,53 @@
+"""What a short answer imports: nothing that only other answers need. ``make bench`` has the times."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+NEVER = {
+    "csv",
+    "locale",
+    "dataclasses",
+    "inspect",
+    "glmcalc.model.calibration",
+    "glmcalc.facts.secrets",
+    "glmcalc.present.inputs",
+}
+FLAGS = [
+    "budget",
+    "--gpu",
+    "h200_sxm",
+    "--gpus",
+    "8",
+    "--kv-cache-dtype",
+    "fp8",
+    "--max-model-len",
+    "131000",
+    "--max-num-seqs",
+    "16",
+]
+CASES = {
+    "flags": (FLAGS, {"glmcalc.solve.nearest", "glmcalc.commands.read"}),
+    "pasted": (["budget", "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000 --max-num-seqs 16", *FLAGS[1:3]], {"glmcalc.solve.nearest", "glmcalc.commands.shell"}),
+    "does not fit": (["budget", "--gpu", "h100_sxm", "--gpus", "8"], {"glmcalc.commands.read"}),
+}  # fmt: skip
+
+
+def loaded(code, *arguments):
+    program = f"import sys; {code}; print(*sorted(sys.modules), file=sys.stderr)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_only_what_the_answer_needs(case):
+    argv, not_now = CASES[case]
+    bare = loaded("pass")
+    found = loaded("from glmcalc.present.cli import main; main(sys.argv[1:])", *argv, "--json")
+    assert "glmcalc.budget.plan" in found
+    assert (found - bare).isdisjoint(NEVER | not_now)
