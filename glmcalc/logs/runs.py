@@ -14,13 +14,14 @@ if TYPE_CHECKING:
     from glmcalc.logs.shapes import Shapes
 
 
-HEAD = 2 << 20  # bytes kept from the start of a run
-_WINDOW = 12_000  # bytes kept on each side of a moment
-_MOST = 60  # moments of a kind kept from the front, and fewer from the back
-_MOST_LAST = 24
+HEAD = 1 << 20  # bytes kept from the start of a run
+_BEFORE = 32_000  # bytes kept before a moment: tracebacks of several ranks, interleaved, end with the error
+_AFTER = 12_000
+_MOST = {True: 24, False: 16}  # moments of a kind kept from the front
+_MOST_LAST = 4  # and from the back, of each of the last portions that have any
 _OFTEN = 3  # moments of one shape kept from the front
 _REPEATED = 400  # lines of one shape kept of a run, from the front and as many from the back
-_TAIL = 48_000  # bytes kept from the end
+_TAIL = 96_000  # bytes kept from the end
 LONGEST_LINE = 16_000
 _LONGEST_END = 4_000
 
@@ -51,7 +52,8 @@ class Kept:
         self.head: list[tuple[int, bytes]] = []
         self.head_size = 0
         self.front: dict[bool, list[tuple[int, bytes]]] = {True: [], False: []}
-        self.ended: dict[bool, deque[tuple[int, bytes]]] = {True: deque(maxlen=3), False: deque(maxlen=2)}
+        self.ended: dict[bool, deque[list[tuple[int, bytes]]]] = {True: deque(maxlen=3), False: deque(maxlen=2)}
+        self.owed = 0  # bytes that belong to a moment at the end of the portion before
         self.times: dict[bytes, int] = {}
         self.tail: deque[tuple[int, bytes]] = deque(maxlen=2)
 
@@ -85,6 +87,11 @@ class Kept:
             if cut == len(piece):
                 return
             skipped = piece.count(b"\n", 0, cut)
+        if self.owed:
+            self.front[True].append(
+                (line, piece[: piece.find(b"\n", min(self.owed, len(piece) - 1)) + 1 or len(piece)])
+            )
+            self.owed = 0
         telling = self.shapes.told.keys() & here
         for strong in (True, False):
             chosen = {image for image in telling if self.shapes.told[image] is strong}
@@ -98,25 +105,30 @@ class Kept:
         """The first moments of each shape are cut out now, later ones only from the last portions that have any."""
         front = self.front[strong]
         fresh = {image for image in chosen if self.times.get(image, 0) < _OFTEN}
-        if fresh and len(front) < _MOST:
+        before = [] if skipped else _end(list(self.tail)[-1:], _BEFORE)
+        if fresh and len(front) < _MOST[strong]:
             for image in fresh:
                 self.times[image] = self.times.get(image, 0) + 1
             windows = _windows(piece.split(b"\n"), images, fresh, skipped, _OFTEN)
-            front += [(line + at, text) for at, text in windows][: _MOST - len(front)]
+            if windows and windows[0][0] == 0:
+                front += before
+            front += [(line + at, text) for at, text in windows][: _MOST[strong] - len(front)]
+            self.owed = _AFTER if windows and piece.endswith(windows[-1][1]) else 0
             if fresh == chosen and len(windows) < _OFTEN:
                 return
-        self.ended[strong].append((line, piece))
+        self.ended[strong].append([*before, (line, piece)])
 
     def _pieces(self) -> Iterator[tuple[int, bytes]]:
         yield from self.head
         for strong in (True, False):
             yield from self.front[strong]
             chosen = {image for image, sure in self.shapes.told.items() if sure is strong}
-            for line, piece in self.ended[strong]:
+            for *before, (line, piece) in self.ended[strong]:
+                yield from before
                 lines = piece.split(b"\n")
                 windows = _windows(lines, shape_of(piece).split(b"\n"), chosen, 0, len(lines))
                 yield from ((line + at, text) for at, text in windows[-_MOST_LAST:])
-        yield from _end(list(self.tail))
+        yield from _end(list(self.tail), _TAIL)
 
     def run(self) -> Run:
         """The lines that were kept, each once; of a shape that comes thousands of times, the first and the last ones."""
@@ -143,11 +155,11 @@ def _windows(
         if image not in chosen or index < until or times.get(image, 0) >= often:
             continue
         times[image] = times.get(image, 0) + 1
-        low, room = index, _WINDOW
+        low, room = index, _BEFORE
         while low > begin and room > 0:
             low -= 1
             room -= len(lines[low]) + 1
-        until, room = index + 1, _WINDOW
+        until, room = index + 1, _AFTER
         while until < len(lines) and room > 0:
             room -= len(lines[until]) + 1
             until += 1
@@ -155,10 +167,9 @@ def _windows(
     return windows
 
 
-def _end(pieces: list[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
-    """The last bytes of the last portions, from the start of a line."""
+def _end(pieces: list[tuple[int, bytes]], room: int) -> list[tuple[int, bytes]]:
+    """The last ``room`` bytes of the last portions, from the start of a line."""
     out: list[tuple[int, bytes]] = []
-    room = _TAIL
     for line, piece in reversed(pieces):
         if room > 0:
             begin = piece.rfind(b"\n", 0, len(piece) - room) + 1 if len(piece) > room else 0
