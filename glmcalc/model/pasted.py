@@ -75,11 +75,12 @@ def settings_from_text(text: str) -> dict[str, Any]:
 def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
     """The settings that :class:`Deployment` takes, out of a command that was read.
 
-    What has no effect on memory stays out; an environment variable that has goes in under the setting's name, and so does
+    What has no effect on memory stays out but for the words of its flags, in which secrets are masked: they go into
+    commands and into links that are sent; an environment variable that has goes in under the setting's name, and so does
     the release that the container image states.
     """
     settings = {name: value for name, value in parsed.settings.items() if name != "enable_prefix_caching"}
-    settings["kept"] = tuple(parsed.kept)
+    settings["kept"] = _kept(parsed)
     settings["heavy"] = tuple(parsed.heavy)
     if parsed.engine_version is not None:
         settings["engine_version"] = parsed.engine_version
@@ -92,3 +93,11 @@ def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
     if estimate is not None:
         settings["estimate_cudagraphs"] = str(estimate).strip().lower() not in ("0", "false", "")
     return settings
+
+
+def _kept(parsed: ParsedCommand) -> tuple[str, ...]:
+    if not parsed.kept:
+        return ()
+    from glmcalc.facts.secrets import mask_words
+
+    return tuple(mask_words(parsed.kept))

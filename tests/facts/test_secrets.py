@@ -46,3 +46,15 @@ def test_a_masked_command_is_read_again_and_means_the_same():
     again = Deployment.from_command(made.command())
     assert again.command() == made.command()
     assert "--api-key" in made.command()
+
+
+def test_no_link_carries_a_key():
+    """A page's link is made to be sent."""
+    from glmcalc.present import state
+    from glmcalc.present.board import Board
+
+    board = Board()
+    board.paste(PASTE)
+    link = state.link(board.state)
+    assert "secondkey" not in link
+    assert "8000" in link
