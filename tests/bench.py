@@ -1,4 +1,5 @@
-"""Ratios of one run on this machine: the command against a bare Python and another planner, the page against bare ones.
+"""Ratios of one run on this machine: the command against a bare Python and another planner, the page against bare ones,
+a log of a gigabyte against counting its lines.
 
 Run by hand (``make bench``); nothing here is asserted by clock in the tests. ``LLM_MEM=/path/to/llm-mem`` adds the
 comparison with llm-mem-planner 0.2.2.
@@ -63,3 +64,6 @@ if __name__ == "__main__":
         print(f"page: not measured ({error})")
     else:
         page()
+    from bench_log import main as log
+
+    log(1024, None)

@@ -53,23 +53,28 @@ _NO_ECHO = re.compile(r"(?i)\busage:|\berror:|\bFile \"|warning")
 
 
 def resolved_arguments(text: str) -> dict[str, Any] | None:
-    """Settings as the engine resolved them, names as vLLM's (llama.cpp's as its own); None when the line holds none.
+    """Settings as vLLM resolved them, under its own names; None when the line holds none.
 
-    Out of vLLM's ``with config:`` line, the ``args: Namespace(...)`` of its older releases, in which defaults stand too,
-    and llama.cpp's lines of one setting each. A line that is cut gives what stands before the cut.
+    Out of the ``with config:`` line, and the ``args: Namespace(...)`` of older releases, in which defaults stand too. A
+    line that is cut gives what stands before the cut.
     """
     if found := _ENGINE.search(text):
         names: tuple[str, ...] = _OF_ENGINE_LINE
     elif found := _NAMESPACE.search(text):
         names = _OF_NAMESPACE
     else:
-        return {name: _number(m[1]) for pattern, name in _LLAMA if (m := pattern.search(text))} or None
+        return None
     pairs = _renamed(_pairs(found[1]))
     kept = {name: value for name, value in pairs.items() if name in names and value is not None}
     speculation = pairs.get("speculative_config")
     if isinstance(speculation, dict):
         kept.update({ours: speculation[name] for name, ours in _SPECULATION.items() if speculation.get(name)})
     return kept
+
+
+def llama_arguments(text: str) -> dict[str, Any] | None:
+    """Settings out of llama.cpp's lines of one setting each, names as its flags; None when the line holds none."""
+    return {name: _number(m[1]) for pattern, name in _LLAMA if (m := pattern.search(text))} or None
 
 
 def stated_arguments(text: str) -> dict[str, Any] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from glmcalc.facts.frozen import fresh, record
-from glmcalc.logs.arguments import echoed_arguments, resolved_arguments, stated_arguments
+from glmcalc.logs.arguments import echoed_arguments, llama_arguments, resolved_arguments, stated_arguments
 from glmcalc.logs.grammar import line_rules, value_of
 from glmcalc.logs.lines import LogLine
 from glmcalc.logs.runs import Run
@@ -109,31 +109,31 @@ def read_run(run: Run, whole: Skimmed) -> LogFacts:
     for line in lines:
         if _WORTH.search(line.text):
             memory += _memory(line)
-    arguments, resolved, where = _arguments(lines)
     engine, version, at = _engine(lines)
+    arguments, resolved, where = _arguments(lines, engine)
     return LogFacts(
         engine, version, at, arguments, resolved, tuple(where), tuple(memory), tuple(_phases(lines, engine)), tuple(lines), run.first,
         run.last, whole.lines,
     )  # fmt: skip
 
 
-_RESOLVED = re.compile(
-    r"config: |Namespace\(|\bn_(?:ctx|u?batch|seq_max)\b|layers to GPU|tensors from|\b[KV] \(\w+\): "
-)
+_LLAMA = re.compile(r"\bn_(?:ctx|u?batch|seq_max)\b|layers to GPU|tensors from|\b[KV] \(\w+\): ")
 _EARLY = 200  # lines in which a launch command may be echoed
 
 
-def _arguments(lines: list[LogLine]) -> tuple[dict[str, Any], dict[str, Any], list[int]]:
+def _arguments(lines: list[LogLine], engine: str | None) -> tuple[dict[str, Any], dict[str, Any], list[int]]:
     """What was given, what the engine resolved, and the numbers of the lines that say so; the first line wins."""
     arguments: dict[str, Any] = {}
     resolved: dict[str, Any] = {}
     echoed: dict[str, Any] = {}
     where: list[int] = []
+    llama = engine == "llama.cpp"
     for index, line in enumerate(lines):
         text = line.text
         for tried, reader, held in (
             ("args" in text, stated_arguments, arguments),
-            (_RESOLVED.search(text), resolved_arguments, resolved),
+            (not llama and ("config: " in text or "Namespace(" in text), resolved_arguments, resolved),
+            (llama and _LLAMA.search(text), llama_arguments, resolved),
             (index < _EARLY and ("serve" in text or "llama-server" in text), echoed_arguments, echoed),
         ):
             stated = reader(text) if tried else None

@@ -32,7 +32,7 @@ _LATE = (
 )
 _WORDS = (*_STRONG, *_WEAK, *(word for word, _ in _START), *_LATE)
 _MOST_BYTES = 4 << 20
-_LONGEST = 2048
+_LONGEST = 400  # of a longer shape only its hash is kept: pieces of a kilobyte, held for ever, tear holes in the heap
 
 
 def shape_of(text: bytes) -> bytes:
@@ -54,15 +54,16 @@ class Shapes:
         self.late: set[bytes] = set()
         self.told: dict[bytes, bool] = {}
         self._seen: set[bytes] = set()
+        self._long: set[int] = set()
         self._size = 0
 
     def learn(self, images: list[bytes], block: bytes) -> set[bytes]:
         """The shapes of a block's lines; those that are new are looked at, by what the lines themselves say."""
         here = set(images)
-        fresh = here - self._seen
+        fresh = {image for image in here - self._seen if len(image) <= _LONGEST or hash(image) not in self._long}
         if fresh:
             if self._size > _MOST_BYTES:  # text that never repeats: forget, and learn what repeats again
-                self._seen, self.late, self._size = set(), set(), 0
+                self._seen, self._long, self.late, self._size = set(), set(), set(), 0
                 fresh = here
             self._look(fresh, dict(zip(images, block.split(b"\n"))))
         return here
@@ -75,7 +76,9 @@ class Shapes:
                 self._sort(image, lines[image], words)
             if len(image) <= _LONGEST:
                 self._seen.add(image)
-                self._size += len(image) + 64
+            else:
+                self._long.add(hash(image))
+            self._size += min(len(image), _LONGEST) + 64
 
     def _sort(self, image: bytes, line: bytes, words: set[bytes]) -> None:
         found = {word for word in words if word in line}

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from glmcalc.commands import read_command
-from glmcalc.logs.arguments import as_flags, echoed_arguments, resolved_arguments, stated_arguments
+from glmcalc.logs.arguments import as_flags, echoed_arguments, llama_arguments, resolved_arguments, stated_arguments
 from glmcalc.logs.read import read_log
 
 SAMPLES = Path(__file__).resolve().parent / "samples"
@@ -66,7 +66,7 @@ def test_real_lines_of_llama_cpp() -> None:
     assert start.resolved == {
         "model": "ds2.gguf", "parallel": 1, "ctx_size": 16384, "batch_size": 512, "ubatch_size": 512, "cache_type_k": "f16", "cache_type_v": "f16",
     }  # fmt: skip
-    assert resolved_arguments("load_tensors: offloaded 40/80 layers to GPU") == {"n_gpu_layers": 40}
+    assert llama_arguments("load_tensors: offloaded 40/80 layers to GPU") == {"n_gpu_layers": 40}
 
 
 @pytest.mark.parametrize(
