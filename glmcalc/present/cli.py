@@ -61,7 +61,7 @@ def _run(argv: list[str]) -> int:
 
 
 # Subcommands that take the flags of ``vllm serve`` itself.
-_TAKE_FLAGS = ("budget", "weights", "diff", "tune")
+_TAKE_FLAGS = ("budget", "weights", "diff", "tune", "speed", "solve")
 _subparsers: dict[str, argparse.ArgumentParser] = {}
 
 
@@ -129,6 +129,16 @@ VERBS = {
         "budget", "bytes of a checkpoint, and of each GPU, by module",
         "glmcalc weights --model nvidia/GLM-5.2-NVFP4 -tp 4",
         "glmcalc weights --model zai-org/GLM-5.2 -tp 16 --json",
+    ),
+    "solve": Verb(
+        "solve", "the largest or smallest value that fits: context, sequences, GPUs, utilization; and what stops the next step",
+        'glmcalc solve "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-num-seqs 16" --gpu h200_sxm --for max-model-len',
+        "glmcalc solve --gpu b200_sxm --model nvidia/GLM-5.2-NVFP4 --max-model-len 128K --max-num-seqs 32 --for gpus --json",
+    ),
+    "speed": Verb(
+        "speed", "time to the first token, time per token, tokens per second of one user and of all, each with its band",
+        "glmcalc speed --gpu h200_sxm -tp 8 --kv-cache-dtype fp8 --context 9216 --concurrency 4 --input-length 8192 --output-length 1024",
+        'glmcalc speed "vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --kv-cache-dtype fp8" --gpu b200_sxm --context 128K --concurrency 2 --json',
     ),
     "parse": Verb(
         "budget", "what a pasted command, compose or Kubernetes fragment says",
