@@ -80,6 +80,8 @@ def open_case(
     inferred: list[str] = []
     missing: list[str] = []
     settings = _settings(facts, command, inferred)
+    if facts.engine == "vllm" and facts.engine_version:
+        settings.pop("engine_version", None)  # what the log prints is what ran; an image's tag is only what was asked for
     settings.update({name: value for name, value in (stated or {}).items() if value is not None})
     if "engine_version" not in settings and facts.engine == "vllm" and facts.engine_version:
         settings["engine_version"] = facts.engine_version

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 
 _SMALL_SEQS = 64
+_KEPT = object()
+# What the loaded weights of a GPU depend on among the settings that the ladder changes.
+_OF_WEIGHTS = ("model", "quantization", "tensor_parallel_size", "pipeline_parallel_size", "speculative_method")
 # What a change costs besides memory, by setting.
 COSTS = costs()
 _NVFP4 = {"zai-org/GLM-5.2-FP8": "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2": "nvidia/GLM-5.2-NVFP4"}
@@ -49,6 +52,7 @@ class Mend:
         return {
             "change": list(self.change),
             "command": self.plan.command,
+            "gpus": self.plan.resolved.gpus,
             "status": self.plan.verdict.status,
             "summary": self.plan.verdict.reason,
             "cost": self.cost,
@@ -68,10 +72,16 @@ def nearest_fit(start: Plan, limit: int = 80) -> Mend | None:
         or start.resolved.asked.available_kv_bytes is not None
     ):
         return None
+    unloaded: set[tuple[object, ...]] = set()  # weights that were tried and do not load: no other flag mends that
     for changes in islice(ladder(start), limit):
-        mended = _try(start, changes)
-        if mended is not None:
-            return mended
+        weights = tuple(changes.get(name, _KEPT) for name in _OF_WEIGHTS)
+        if weights in unloaded:
+            continue
+        found = _try(start, changes)
+        if isinstance(found, Mend):
+            return found
+        if found == "weights_load":
+            unloaded.add(weights)
     return None
 
 
@@ -159,12 +169,15 @@ def _bigger(r: Resolved) -> Iterator[dict[str, Any]]:
         yield {"pipeline_parallel_size": r.pp * times, "gpus": None}
 
 
-def _try(start: Plan, changes: dict[str, Any]) -> Mend | None:
+def _try(start: Plan, changes: dict[str, Any]) -> Mend | str | None:
+    """The mend, or the stage at which the changed deployment is sure to die, or None."""
     asked = start.resolved.asked
     length = changes.get("max_model_len", 0)
     given = {name: value for name, value in changes.items() if name != "max_model_len"}
     try:
         mended = plan(applied(asked, given, start.resolved.device))
+        if mended.verdict.status == "does_not_fit" and mended.verdict.stage == "weights_load":
+            return "weights_load"
         if length is None:
             shorter = _safe_length(mended)
             if shorter is None or shorter >= start.resolved.max_model_len:
