@@ -80,7 +80,7 @@ def test_wheel_carries_facts_chapters_and_pages(wheel):
 def test_wheel_asks_for_little(site):
     (metadata,) = site.glob("*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: ([\w-]+)([^\n]*)$", metadata.read_text(encoding="utf-8"), re.MULTILINE)
-    assert {name.lower() for name, rest in required if "extra" not in rest} == {"pyyaml", "tabulate", "tomli"}
+    assert {name.lower() for name, rest in required if "extra" not in rest} == {"prometheus-client", "pyyaml", "tabulate", "tomli"}
 
 
 def test_wheel_answers_from_another_folder(site, here, tmp_path):
@@ -135,7 +135,8 @@ def test_single_file_reads_yaml_and_toml(pyz, tmp_path):
 def test_single_file_is_small_and_pure(pyz):
     names = zipfile.ZipFile(pyz).namelist()
     assert not [name for name in names if name.endswith((".so", ".pyd", ".ipynb", ".css"))]
-    assert pyz.stat().st_size < 400_000
+    # As base64 it fits in a Kubernetes ConfigMap, whose limit is 1 MiB: a way into a container without a volume.
+    assert pyz.stat().st_size * 4 // 3 < 1 << 20
 
 
 @pytest.mark.parametrize("name", [f"python3.{minor}" for minor in range(OLDEST[1], 15)])
