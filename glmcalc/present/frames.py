@@ -13,24 +13,30 @@ from glmcalc.facts.quantity import GB, GIB
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.display import Html
 from glmcalc.present.frame_html import as_table as as_table
+from glmcalc.present.ledger import ledger
 from glmcalc.solve import accuracy, claims, presets
 from glmcalc.solve.checkpoint_table import checkpoint_table
 
 
 def components(made: Plan) -> Html:
-    """Components of one GPU: GiB, range, basis and source; the inside ones sum to the utilization line."""
+    """Components of one GPU: GiB and range as everywhere in this manual, so that they add up as printed; basis."""
+    book = ledger(made.to_dict())
     rows = [
         {
-            "component": part.label,
-            "GiB": part.band.likely / GIB,
-            "low, GiB": part.band.low / GIB,
-            "high, GiB": part.band.high / GIB,
-            "inside utilization": part.inside_utilization,
-            "basis": part.basis,
+            "component": row.label,
+            "GiB": row.cents / 100,
+            "low, GiB": _hundredths(row.low, row.cents),
+            "high, GiB": _hundredths(row.high, row.cents),
+            "inside utilization": row in book.inside,
+            "basis": row.basis,
         }
-        for part in made.components
+        for row in (*book.inside, *book.outside)
     ]
-    return as_table(_round(pd.DataFrame(rows), 2).set_index("component"))
+    return as_table(pd.DataFrame(rows).set_index("component"))
+
+
+def _hundredths(end: int | None, likely: int) -> float:
+    return (likely if end is None else end) / 100
 
 
 def weights(model: str, tensor_parallel_size: int = 1) -> Html:

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 CHAPTERS = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+# How Voila shows a cell that failed; it keeps the traceback to itself. (Chapter 4 speaks of tracebacks.)
+FAILED = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
 pytestmark = pytest.mark.xdist_group("browser")  # one server, one browser
 
 
@@ -26,7 +28,7 @@ def test_each_page_draws_and_leads_back(app, page, name):
     page.wait_for_load_state("networkidle")
     assert page.locator("html").get_attribute("lang") == "en"
     assert page.title() not in ("", name.removesuffix(".ipynb"))
-    assert page.locator("text=Traceback").count() == 0
+    assert page.locator(FAILED).count() == 0
     assert page.locator(".jp-RenderedHTML, .jp-OutputArea-output").count() > 0
     back = page.locator("nav:visible a").evaluate_all("links => links.map(link => new URL(link.href).pathname)")
     assert "/voila/render/calculator.ipynb" in back
@@ -72,3 +74,86 @@ def test_a_chapter_alone_shows_no_way_to_pages_that_are_not_there(serve, page):
     page.goto(serve("voila", "chapters/report.ipynb", "--port={port}", "--no-browser", "--Voila.ip=127.0.0.1"))
     page.wait_for_selector(".gm-verdict", state="visible")
     assert page.locator("nav").count() == 0
+
+
+DARK_OR_LIGHT = """() => {
+  const bright = (colour) => colour.match(/[\\d.]+/g).slice(0, 3).reduce((sum, part) => sum + Number(part), 0) / 3;
+  const paper = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const colour = getComputedStyle(at).backgroundColor;
+      if (!/, 0\\)$/.test(colour)) return bright(colour);
+    }
+    return 255;
+  };
+  const seen = [...document.querySelectorAll("p, th, td, code, pre, .gm-s, .gm, h1, h2")].filter((element) => element.offsetParent);
+  return seen.filter((element) => !element.closest(".gm-tile, .gm-mini, button")).map((element) => {
+    const ground = paper(element), ink = bright(getComputedStyle(element).color);
+    return { dark: ground < 128, apart: Math.abs(ground - ink), words: element.textContent.slice(0, 40) };
+  });
+}"""
+
+
+@pytest.mark.parametrize("name", ["01_vram_budget", "report"])
+@pytest.mark.parametrize(("theme", "system"), [("", "dark"), ("", "light"), ("?theme=dark", "light")])
+def test_a_page_is_all_light_or_all_dark(app, browser, name, theme, system):
+    """Whatever the system's colours: text, tables, verdicts and inline code on one kind of paper, and apart from it."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900}, color_scheme=system)
+    page = context.new_page()
+    page.goto(f"{app}/voila/render/{name}.ipynb{theme}")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    page.wait_for_load_state("networkidle")
+    page.wait_for_function(f"document.body.classList.contains('theme-{'dark' if theme else 'light'}')")
+    found = page.evaluate(DARK_OR_LIGHT)
+    context.close()
+    assert len(found) > 40
+    assert {item["dark"] for item in found} == {bool(theme)}
+    assert [item["words"] for item in found if item["apart"] < 90] == []
+
+
+def test_an_address_sets_a_report_s_inputs(app, page):
+    page.goto(f"{app}/voila/render/report.ipynb?customer=Foo&gpu=b200_sxm&max_model_len=64K")
+    page.wait_for_selector(".gm-verdict", state="visible")
+    assert "8 × B200" in page.locator(".gr-head").inner_text()
+    assert "Foo" in page.locator(".gr-head").inner_text()
+    assert "65,536" in page.locator(".gm-verdict").first.inner_text()
+
+
+def test_an_address_sets_a_chapter_s_inputs_and_says_so(app, page):
+    page.goto(f"{app}/voila/render/01_vram_budget.ipynb?gpu=b200_sxm")
+    page.wait_for_selector(".gm-verdict", state="visible")
+    assert "From the address: gpu b200_sxm" in page.locator("#rendered_cells").inner_text()
+    assert page.get_by_text("178.35").count() > 0
+
+
+@pytest.mark.parametrize("name", ["01_vram_budget", "report"])
+def test_a_bad_value_in_an_address_is_said_on_the_page(app, page, name):
+    page.goto(f"{app}/voila/render/{name}.ipynb?gpu=b200_sxm&max_model_len=abc")
+    page.wait_for_selector(".gm-verdict", state="visible")
+    first = page.locator(".gm-verdict").first
+    assert "Bad input" in first.inner_text()
+    assert "max_model_len" in first.inner_text()
+    assert page.locator(FAILED).count() == 0
+    if name == "report":
+        assert "H200" in page.locator(".gr-head").inner_text(), "its own example stays"
+
+
+def test_wide_tables_and_formulas_scroll_in_their_own_box_at_400_px(app, page):
+    page.set_viewport_size({"width": 400, "height": 800})
+    page.goto(f"{app}/voila/render/01_vram_budget.ipynb")
+    page.wait_for_selector(".gm-scroll", state="visible")
+    page.wait_for_load_state("networkidle")
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll("#rendered_cells :is(table, pre)")].filter((element) => {
+          if (!element.offsetParent || element.closest(".gm-page")) return false;
+          for (let at = element; at && at.id !== "rendered_cells"; at = at.parentElement) {
+            const style = getComputedStyle(at);
+            if (at.scrollWidth <= at.clientWidth + 1) continue;
+            if (/auto|scroll/.test(style.overflowX)) return style.borderTopWidth === "0px";
+            if (/hidden|clip/.test(style.overflowX)) return true;
+          }
+          return element.getBoundingClientRect().right > innerWidth;
+        }).map((element) => element.textContent.slice(0, 60))"""
+    )
+    assert cut == []
+    lines = page.locator(".jp-RenderedMarkdown pre").first
+    assert lines.evaluate("element => getComputedStyle(element).whiteSpace") == "pre"
