@@ -66,14 +66,15 @@ def _stages(r: Resolved, measured: Calibrated | None) -> list[_Stage]:
     shift = Band.exact(measured.weights_shift if measured else 0)
     split = weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp, all_indexers=every and r.checkpoint.geometry.sparse)
     loaded = weights.weights_by_stage(r.checkpoint, split)
-    least = loaded
+    most = least = weights.main_bands(r.checkpoint, split)
     if ruling.other is not None:
-        least = weights.weights_by_stage(r.checkpoint, weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp))
+        least = weights.main_bands(r.checkpoint, weights.Split(r.tp, r.pp, r.dp, r.ep, r.mtp))
     stages = []
     for index, layers in enumerate(weights.stage_layers(r.checkpoint.geometry.num_hidden_layers, r.pp)):
         last = index == r.pp - 1
         main = loaded[index].main
-        band = Band(least[index].main, main, main + loaded[index].repeated_if_sequence_parallel).plus(shift)
+        repeated = loaded[index].repeated_if_sequence_parallel
+        band = Band(least[index].low, main, most[index].high + repeated).plus(shift)
         owners_only = ruling.other is not None or not every
         stages.append(_Stage(
             band, loaded[index].mtp, _block_bytes(r, layers, last, every), _block_bytes(r, layers, last, not owners_only),

@@ -212,6 +212,8 @@ def _watch(r: Resolved) -> str | None:
 
 def _instead(r: Resolved) -> str:
     first = r.refusals[0]
+    if "; take " in first:  # a format of the weights; the reason ends with what runs
+        return f"Take {first.rsplit('; take ', 1)[1]}."
     if "--kv-cache-dtype fp8" in first:
         return "Use --kv-cache-dtype fp8, or --decode-context-parallel-size 1. No budget holds for a combination that cannot run."
     if "32 heads" in first:

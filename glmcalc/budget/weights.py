@@ -7,7 +7,7 @@ from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
-from glmcalc.facts.quantity import ceil_div
+from glmcalc.facts.quantity import Band, ceil_div
 from glmcalc.model.checkpoint import Checkpoint
 from glmcalc.model.geometry import Geometry
 from glmcalc.model.modules import Module
@@ -97,7 +97,7 @@ def loaded_bytes(module: Module, split: Split) -> int:
     if module.fmt in ("norm", "fp32"):
         return rows * columns * (4 if module.fmt == "fp32" else 2)
     stored = count * linear_bytes(module.fmt, rows, columns)
-    if module.name.endswith("kv_b_proj") and module.fmt == "fp8":
+    if module.name.endswith("kv_b_proj") and module.fmt != "bf16":
         stored += bf16_bytes(rows, columns)  # absorbed W_UK_T and W_UV, beside kv_b itself
     return stored
 
@@ -115,7 +115,21 @@ def _share(module: Module, axis: str, size: int, ranks: int) -> int:
             f"a size that leaves multiples of {FP8_BLOCK} {axis}: {module.name} would have {share} of {size:,} on each "
             f"rank, which cuts a 128x128 scale block (expert parallelism avoids it for experts)",
         )
+    if axis == "columns" and module.fmt not in ("bf16", "fp8", "nvfp4"):
+        _check_groups(module, ranks, share)
     return share
+
+
+def _check_groups(module: Module, ranks: int, share: int) -> None:
+    from glmcalc.model.formats import GROUPS
+
+    group = GROUPS.get(module.fmt, 1)
+    if share % group:
+        raise InputError(
+            "tensor_parallel_size", ranks,
+            f"a size that leaves whole groups of {group} columns: {module.name} would have {share} of {module.columns:,} on "
+            "each rank (expert parallelism avoids it for experts)",
+        )  # fmt: skip
 
 
 @lru_cache(maxsize=512)
@@ -148,6 +162,17 @@ def weights_by_stage(checkpoint: Checkpoint, split: Split) -> tuple[StageWeights
     if split.all_indexers:
         _add_unused_indexers(checkpoint, stages, groups)
     return tuple(StageWeights(*parts) for parts in zip(groups, mtp, repeated))
+
+
+def main_bands(checkpoint: Checkpoint, split: Split) -> list[Band]:
+    """Bytes on each rank of each stage, MTP layer left out, with the range that a recipe not known to the tensor leaves.
+
+    Raises:
+        InputError: as :func:`weights_by_stage`.
+    """
+    likely = [stage.main for stage in weights_by_stage(checkpoint, split)]
+    ends = [[stage.main for stage in weights_by_stage(end, split)] for end in (checkpoint.low, checkpoint.high) if end]
+    return [Band(min(column), column[0], max(column)) for column in zip(likely, *ends)]
 
 
 def _places(module: Module, stages: list[range]) -> list[tuple[int, int]]:

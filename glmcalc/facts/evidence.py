@@ -76,8 +76,9 @@ def sources() -> list[dict[str, Any]]:
         "memory_terms.json": with_provenance(load_json("memory_terms.json")["terms"], "memory_terms.json"),
         **{
             file: with_provenance(load_jsonl(file), file)
-            for file in ("death_classes.jsonl", "downgrade_steps.jsonl", "gguf_files.jsonl", "incidents.jsonl", "log_lines.jsonl", "oom_signatures.jsonl", "residual_reasons.jsonl", "tuning_gates.jsonl")
+            for file in ("death_classes.jsonl", "downgrade_steps.jsonl", "gguf_files.jsonl", "incidents.jsonl", "log_lines.jsonl", "oom_signatures.jsonl", "residual_reasons.jsonl", "tuning_gates.jsonl", "weight_recipes.jsonl")
         },
+        "weight_formats.json": with_provenance(load_json("weight_formats.json")["formats"], "weight_formats.json"),
         "vllm_flags.json": with_provenance([load_json("vllm_flags.json")], "vllm_flags.json"),
     }
     out = []

@@ -18,7 +18,8 @@ class ModelEntry:
     """One checkpoint of ``data/models.json``.
 
     ``quantization_config_of`` names the config whose recipe it has, where its own is not at hand; ``quantized_mtp`` says
-    that the MTP layer's experts are quantized too.
+    that the MTP layer's experts are quantized too; ``recipe`` is a row of ``data/weight_recipes.jsonl``, where ``config`` does
+    not say it; ``recipe_low`` and ``recipe_high`` are the ends of what it may be, where it is not known to the tensor.
     """
 
     id: str
@@ -31,6 +32,9 @@ class ModelEntry:
     quantization_config_of: str | None = None
     note: str | None = None
     quantized_mtp: bool = False
+    recipe: str | None = None
+    recipe_low: str | None = None
+    recipe_high: str | None = None
 
 
 @lru_cache(maxsize=1)
@@ -61,7 +65,7 @@ def base_name(name: str) -> str:
     ('GLM-5.2', 'GLM-5.2', 'GLM-5.1')
     """
     base = name.split("/")[-1].upper()
-    for suffix in ("-MTP", "-FP8", "-NVFP4"):
+    for suffix in ("-MTP", "-INT4", "-AWQ", "-W4A16", "-W4AFP8", "-MXFP4", "-NVFP4", "-FP8", "-4BIT"):
         base = base.removesuffix(suffix)
     return base
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
-from glmcalc.facts.models import base_name, find_model, load_config, model_entries
+from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.models import ModelEntry, base_name, find_model, load_config, model_entries
+from glmcalc.facts.quantity import Band
+from glmcalc.facts.store import nearest
 from glmcalc.model.geometry import Geometry, read_geometry
 from glmcalc.model.modules import Module, list_modules
 from glmcalc.model.recipes import Recipe, read_recipe
@@ -18,14 +19,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from glmcalc.model.mixes import MixedRecipe
 
-# vLLM's and users' spellings of the formats whose layout is known.
+
+FORMATS = ("bf16", "fp8", "nvfp4", "mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit", "mlx-mxfp4")
+# vLLM's and users' spellings, each with the formats that it can mean; the checkpoint's own where it is among them.
 _SPELLINGS = {
-    "bf16": "bf16", "bfloat16": "bf16", "fp8": "fp8", "nvfp4": "nvfp4",
-    "modelopt": "nvfp4", "modelopt_fp4": "nvfp4", "modelopt_mixed": "nvfp4",
+    **{name: (name,) for name in FORMATS},
+    "bfloat16": ("bf16",), "modelopt": ("nvfp4",), "modelopt_fp4": ("nvfp4",), "modelopt_mixed": ("nvfp4",),
+    "quark": ("mxfp4",), "awq_marlin": ("awq",), "moe_wna16": ("awq", "w4a16"), "compressed-tensors": ("w4a16", "awq"),
+    "mlx": ("mlx-4bit", "mlx-mxfp4"), "mlx-4bit-g64": ("mlx-4bit",),
 }  # fmt: skip
-_LATER = ("mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit", "gguf")
-_GGUF = r"(?i)(UD-)?(I?Q[1-8]_[A-Z0-9_]{1,8}|TQ[12]_0|MXFP4_MOE|F16|F32)"  # compiled where it is needed
 _LARGEST_CONFIG = 4 * 1024 * 1024
 
 
@@ -37,12 +41,27 @@ class Checkpoint:
         name: the id to serve it by.
         geometry, recipe: its shape, and how its tensors are stored.
         known: whether the id is one of ``data/models.json`` (else it came from a ``config.json`` of the user's).
+        low, high: the least and the most that it may hold, where its recipe is not known to the tensor; else None.
+        note: what is known of its recipe.
     """
 
     name: str
     geometry: Geometry
-    recipe: Recipe
+    recipe: Recipe | MixedRecipe
     known: bool
+    low: Checkpoint | None = None
+    high: Checkpoint | None = None
+    note: str | None = None
+
+    @property
+    def total_band(self) -> Band:
+        """Bytes of the stored tensors with their range; without one where the recipe is known."""
+        ends = [end.total_bytes for end in (self.low, self.high) if end is not None]
+        return (
+            Band(min(self.total_bytes, *ends), self.total_bytes, max(self.total_bytes, *ends))
+            if ends
+            else Band.exact(self.total_bytes)
+        )
 
     @property
     def modules(self) -> tuple[Module, ...]:
@@ -86,22 +105,51 @@ def load_checkpoint(model: str, quantization: str | None = None) -> Checkpoint:
     """
     path = _config_path(model)
     own = _known(model) if path is None else _read_text(_config_text(path), path, model)
-    wanted = _format(quantization)
-    if wanted is None or wanted == own.recipe.fmt:
+    wanted = _formats(quantization)
+    if not wanted or format_name(own.recipe.fmt) in wanted:
         return own
-    return _in_format(own, str(quantization), wanted)
+    return _in_format(own, str(quantization), wanted[0])
 
 
 @lru_cache(maxsize=64)
 def _known(model: str) -> Checkpoint:
     entry = find_model(model)
-    return _read_checkpoint(load_config(entry), entry.id, known=True)
+    config = load_config(entry)
+    if entry.recipe is None:
+        return Checkpoint(entry.id, read_geometry(config), read_recipe(config), True)
+    ends = [_by_recipe(entry, config, name) if name else None for name in (entry.recipe_low, entry.recipe_high)]
+    return replace(_by_recipe(entry, config, entry.recipe), low=ends[0], high=ends[1], note=entry.note)
+
+
+def _by_recipe(entry: ModelEntry, config: dict[str, Any], name: str) -> Checkpoint:
+    from glmcalc.model.mixes import known_recipe
+
+    recipe, geometry = known_recipe(name, config), read_geometry(config)
+    if recipe.mtp == "none":
+        geometry = replace(geometry, num_nextn_predict_layers=0)
+    return Checkpoint(entry.id, geometry, recipe, True)
 
 
 @lru_cache(maxsize=16)
 def _read_text(text: str, path: str, name: str) -> Checkpoint:
     """Kept by its content: a file that changed is another checkpoint."""
-    return _read_checkpoint(_parse_config(text, path), name, known=False)
+    config = _parse_config(text, path)
+    geometry = read_geometry(config)
+    stated = config.get("quantization_config")
+    if isinstance(stated, dict) and stated.get("quant_method") not in ("fp8", "modelopt", "modelopt_fp4"):
+        from glmcalc.model.mixes import stated_recipe
+
+        return Checkpoint(name, geometry, stated_recipe(config), False)
+    return Checkpoint(name, geometry, read_recipe(config), False)
+
+
+def format_name(fmt: str) -> str:
+    """What ``--quantization`` calls the format of a recipe: every form of INT4 that a ``config.json`` states is W4A16.
+
+    >>> format_name("int4-g128-zp")
+    'w4a16'
+    """
+    return "w4a16" if fmt.startswith("int4-") else fmt
 
 
 def _in_format(own: Checkpoint, asked: str, wanted: str) -> Checkpoint:
@@ -128,21 +176,32 @@ def _in_format(own: Checkpoint, asked: str, wanted: str) -> Checkpoint:
     )  # fmt: skip
 
 
-def _read_checkpoint(config: dict[str, Any], name: str, known: bool) -> Checkpoint:
-    return Checkpoint(name, read_geometry(config), read_recipe(config), known)
+def is_checkpoint_format(quantization: str) -> bool:
+    """Whether ``quantization`` is a spelling of a format of checkpoints, as against a type of GGUF files."""
+    return quantization.lower() in _SPELLINGS
 
 
-def _format(quantization: str | None) -> str | None:
+def _formats(quantization: str | None) -> tuple[str, ...]:
+    """The formats that a spelling can mean; none for the checkpoint's own."""
     if quantization is None or quantization == "auto":
-        return None
-    key = quantization.lower()
-    if key in _SPELLINGS:
-        return _SPELLINGS[key]
-    if key in _LATER or re.fullmatch(_GGUF, quantization):
+        return ()
+    found = _SPELLINGS.get(quantization.lower())
+    if found is not None:
+        return found
+    from glmcalc.model.gguf import is_gguf_label
+
+    known = f"{', '.join(FORMATS)} or modelopt_fp4"
+    if quantization.lower() == "gguf" or is_gguf_label(quantization):
         raise InputError(
-            "quantization", quantization, "bf16, fp8 or nvfp4: the layout of this format is not modelled yet"
-        )
-    raise InputError("quantization", quantization, "one of bf16, fp8, nvfp4 (modelopt_fp4)")
+            "quantization", quantization, f"one of {known}: a GGUF type is a file for llama.cpp (--engine llama.cpp); "
+            "its size is that of glmcalc weights with a type such as Q4_K_M",
+        )  # fmt: skip
+    close = nearest(quantization, _SPELLINGS)
+    raise InputError(
+        "quantization",
+        quantization,
+        f"one of {known}, or a GGUF type such as Q4_K_M" + (f" (did you mean {close}?)" if close else ""),
+    )
 
 
 def _config_path(model: str) -> str | None:

@@ -10,6 +10,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Iterator
 
+    from glmcalc.model.mixes import MixedRecipe
+
 
 @record
 class Module:
@@ -22,7 +24,7 @@ class Module:
         group: the row of the tables it is summed into.
         rows, columns: shape; a vector has ``columns == 1``.
         count: how many in a layer (experts).
-        fmt: ``bf16``, ``fp8``, ``nvfp4``, or ``norm`` / ``fp32`` for vectors.
+        fmt: a format of ``recipes.linear_bytes``, or ``norm`` / ``fp32`` for vectors.
         split: how the engine spreads it: ``rows`` or ``columns`` over TP, ``experts``, ``replicated``, or ``shared``
             (stored, but the engine uses the main model's copy).
         norm_bytes: bytes of an element of a norm.
@@ -58,7 +60,7 @@ class Module:
         return self.count * self.repeats * linear_bytes(self.fmt, self.rows, self.columns)
 
 
-def list_modules(geometry: Geometry, recipe: Recipe) -> Iterator[Module]:
+def list_modules(geometry: Geometry, recipe: Recipe | MixedRecipe) -> Iterator[Module]:
     """All weights of the checkpoint, MTP layers included.
 
     Source: the tensor lists of the published checkpoints, whose counts and bytes this reproduces
@@ -71,8 +73,8 @@ def list_modules(geometry: Geometry, recipe: Recipe) -> Iterator[Module]:
         if layers:
             yield from _layers(g, recipe, tuple(layers), owners)
     yield from _mtp_extras(g, _Layers(recipe, tuple(mtp)))
-    yield Module("embed_tokens", None, "embed_tokens", g.vocab_size, g.hidden_size, 1, "bf16", "rows")
-    yield Module("lm_head", None, "lm_head", g.vocab_size, g.hidden_size, 1, "bf16", "rows")
+    yield Module("embed_tokens", None, "embed_tokens", g.vocab_size, g.hidden_size, 1, recipe.embeddings, "rows")
+    yield Module("lm_head", None, "lm_head", g.vocab_size, g.hidden_size, 1, recipe.embeddings, "rows")
     yield Module("norm", None, "norms", g.hidden_size, 1, 1, "norm", "replicated", recipe.norm_bytes)
 
 
@@ -80,7 +82,7 @@ def list_modules(geometry: Geometry, recipe: Recipe) -> Iterator[Module]:
 class _Layers:
     """Makes the modules that some layers have; layers in which a checkpoint stores one differently make rows apart."""
 
-    recipe: Recipe
+    recipe: Recipe | MixedRecipe
     layers: tuple[int, ...]
 
     def linear(self, name: str, group: str, rows: int, columns: int, split: str, count: int = 1) -> Iterator[Module]:
@@ -98,7 +100,9 @@ class _Layers:
             yield Module(name, self.layers, group, size, 1, 1, fmt, "replicated", self.recipe.norm_bytes)
 
 
-def _layers(g: Geometry, recipe: Recipe, layers: tuple[int, ...], owners: tuple[int, ...]) -> Iterator[Module]:
+def _layers(
+    g: Geometry, recipe: Recipe | MixedRecipe, layers: tuple[int, ...], owners: tuple[int, ...]
+) -> Iterator[Module]:
     dense = tuple(layer for layer in layers if g.is_dense(layer))
     sparse = tuple(layer for layer in layers if not g.is_dense(layer))
     yield from _attention(g, _Layers(recipe, layers))

@@ -51,8 +51,10 @@ def device_notes(
         uncertain.append(note)
     if checkpoint.recipe.fmt == "nvfp4" and chip.architecture == "sm90":
         warnings.append(
-            "Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled."
+            "Hopper has no FP4 cores: NVFP4 weights run through weight-only kernels, and repacking is not modelled. "
+            "The 4-bit forms made for it are W4A16 and AWQ, and W4AFP8 under SGLang."
         )
+    _format_notes(checkpoint, warnings)
     if record == "fp8_e4m3" and geometry.sparse:
         warnings.append(
             "Plain fp8 KV without scales is the default here and has a reported loss of quality on GLM-5.1 "
@@ -64,6 +66,22 @@ def device_notes(
             note = f"decode context parallelism with sparse attention is not established for {version.text}; it works in 0.33.0"
             warnings.append(note)
             uncertain.append(note)
+
+
+def _format_notes(checkpoint: Checkpoint, warnings: list[str]) -> None:
+    """A recipe that is not known to the tensor, and what the engine does to such weights while it loads."""
+    if checkpoint.recipe.fmt in ("bf16", "fp8", "nvfp4"):
+        return
+    from glmcalc.model.format_support import weight_format
+
+    if checkpoint.low is not None:
+        warnings.append(
+            f"{checkpoint.name}: which modules are quantized, and in which groups, is not known, so its weights are a band; "
+            "its config.json (--model PATH) settles it."
+        )
+    known = weight_format(checkpoint.recipe.fmt)
+    if known.note:
+        warnings.append(f"{known.name}: {known.note}.")
 
 
 def length_trap(

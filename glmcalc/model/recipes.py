@@ -57,7 +57,11 @@ _LINEAR_BYTES = {"bf16": bf16_bytes, "fp8": fp8_block_bytes, "nvfp4": nvfp4_byte
 
 
 def linear_bytes(fmt: str, rows: int, columns: int) -> int:
-    """Bytes of one linear layer stored as ``fmt`` (``bf16``, ``fp8`` or ``nvfp4``)."""
+    """Bytes of one linear layer stored as ``fmt``: ``bf16``, ``fp8``, ``nvfp4``, or one of ``formats.QUANTIZED``."""
+    if fmt not in _LINEAR_BYTES:
+        from glmcalc.model.formats import QUANTIZED
+
+        return QUANTIZED[fmt](rows, columns)
     return _LINEAR_BYTES[fmt](rows, columns)
 
 
@@ -66,7 +70,7 @@ class Recipe:
     """Which modules of a checkpoint are quantized, and how.
 
     Attributes:
-        fmt: ``bf16``, ``fp8`` or ``nvfp4``: the format of quantized linears.
+        fmt: ``bf16``, ``fp8``, ``nvfp4`` or a form of INT4: the format of quantized linears.
         norm_bytes: bytes of one element of a norm (2; DeepSeek-V3.2 stores 4).
         stores_mtp_embeddings: the MTP layer carries copies of the embedding and the head (DeepSeek; GLM-5.x does not).
     """
@@ -77,6 +81,11 @@ class Recipe:
     _exact: frozenset[str] = frozenset()
     _prefixes: tuple[str, ...] = ()
     _patterns: tuple[re.Pattern[str], ...] = ()
+
+    @property
+    def embeddings(self) -> str:
+        """Format of embedding and head: no engine's checkpoint quantizes them."""
+        return "bf16"
 
     def format_of(self, module: str) -> str:
         """Format in which linear ``module`` (``model.layers.3.self_attn.o_proj``) is stored."""

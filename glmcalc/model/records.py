@@ -72,7 +72,13 @@ def _dense_record(wanted: str, device: Device) -> tuple[str, list[str]]:
 
 
 def device_refusals(geometry: Geometry, fmt: str, device: Device) -> list[str]:
-    """Reasons why the engine cannot serve this model on this device at all, as far as is known."""
+    """Reasons why the engine cannot serve this model on this device at all, as far as is known; the format's come first."""
+    if fmt not in ("bf16", "fp8", "nvfp4"):
+        from glmcalc.model.format_support import format_refusals
+
+        refusals = format_refusals(fmt, "vllm", device)
+        if refusals:
+            return refusals
     if device.vendor == "NVIDIA":
         if geometry.sparse and device.architecture in ("sm80", "sm86", "sm89"):
             return [
@@ -81,7 +87,11 @@ def device_refusals(geometry: Geometry, fmt: str, device: Device) -> list[str]:
             ]
         return []
     if device.vendor == "AMD" and device.architecture and device.architecture.startswith("gfx9"):
-        return ["NVFP4 has no kernels on AMD"] if fmt == "nvfp4" else []
+        if fmt != "nvfp4":
+            return []
+        from glmcalc.model.format_support import nearest_four_bit
+
+        return [f"NVFP4 has no kernels on AMD; take {nearest_four_bit('vllm', device)}"]
     return [
         f"vLLM's memory accounting is known here for NVIDIA, and by analogy AMD Instinct, devices; {device.name} is neither"
     ]

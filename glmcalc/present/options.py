@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Engine flags that move memory: name, short form, metavar, help. Values are read by the reader of pasted commands.
 ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("--quantization", "-q"), "FORMAT", "bf16, fp8 or nvfp4 (default: what the checkpoint says)"),
+    (("--quantization", "-q"), "FORMAT", "bf16, fp8, nvfp4, mxfp4, w4afp8, w4a16, awq, mlx-4bit or a GGUF type (default: what the checkpoint says)"),
     (("--tensor-parallel-size", "-tp"), "N", "GPUs that share each layer"),
     (("--pipeline-parallel-size", "-pp"), "N", "groups of layers"),
     (("--data-parallel-size", "-dp"), "N", "replicas of attention"),

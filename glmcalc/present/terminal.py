@@ -109,7 +109,9 @@ def _flag(row: object) -> str:
 
 
 def weights_text(data: dict[str, Any]) -> str:
-    """A checkpoint by module."""
+    """A checkpoint by module, or a GGUF file by kinds of tensors."""
+    if data["per_gpu_bytes"] is None:
+        return _file_text(data)
     rows = [
         [
             row["module"],
@@ -135,9 +137,35 @@ def weights_text(data: dict[str, Any]) -> str:
     head = [data["model"], "parameters", "stored, B", "stored, GB", f"a GPU, GiB ({spread})", "format"]
     text = table(rows, head, right=(1, 2, 3, 4))
     if data["total_bytes"] == data["bytes_without_mtp"]:
-        return f"{text}\nThis checkpoint has no MTP layer."
-    note = "" if data["mtp_loaded"] else "\nThe MTP layer is stored, and loaded only with --speculative-config."
-    return f"{text}\nWithout the MTP layer: {data['bytes_without_mtp']:,} B stored.{note}"
+        lines = ["This checkpoint has no MTP layer."]
+    else:
+        lines = [f"Without the MTP layer: {data['bytes_without_mtp']:,} B stored."]
+        if not data["mtp_loaded"]:
+            lines.append("The MTP layer is stored, and loaded only with --speculative-config.")
+    if data["basis"] != "exact":
+        low, high = data["per_gpu_low_bytes"], data["per_gpu_high_bytes"]
+        lines.append(f"{_stored_band(data)}; a GPU: {gib(low)} to {gib(high)} GiB.")
+    return "\n".join([text, *lines, *_weights_notes(data)])
+
+
+def _file_text(data: dict[str, Any]) -> str:
+    rows = [[row["module"], f"{row['parameters']:,}", "unknown"] for row in data["modules"]]
+    rows.append(["= all", f"{data['parameters']:,}", f"{data['total_bytes']:,}"])
+    text = table(rows, [f"{data['model']} {data['quantization']}", "elements", "bytes"], right=(1, 2))
+    size = f"{gb(data['total_bytes'])} GB, {gib(data['total_bytes'])} GiB ({data['basis']}: {data['source']})"
+    band = [] if data["total_low_bytes"] == data["total_high_bytes"] else [f"{_stored_band(data)}."]
+    return "\n".join([text, size, *band, *_weights_notes(data), f"On each GPU: {data['reason']}."])
+
+
+def _stored_band(data: dict[str, Any]) -> str:
+    return f"Band: {gb(data['total_low_bytes'])} to {gb(data['total_high_bytes'])} GB stored"
+
+
+def _weights_notes(data: dict[str, Any]) -> list[str]:
+    names = {"vllm": "vLLM", "sglang": "SGLang", "mlx": "MLX"}
+    loaded = f"Loaded by {', '.join(names.get(name, name) for name in data['engines'])}."
+    notes = [f"{text if '/' in text.split()[0] else text[0].upper() + text[1:]}." for text in data["notes"]]
+    return ([] if data["engines"] == ["vllm", "sglang"] and not notes else [loaded]) + notes
 
 
 def parse_text(data: dict[str, Any]) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from glmcalc.budget.weights import Split, weights_by_stage
+from glmcalc.budget.weights import Split, StageWeights, main_bands, weights_by_stage
 from glmcalc.facts.engines import check_engine, parse_version, rule
 from glmcalc.facts.errors import InputError
-from glmcalc.model.checkpoint import load_checkpoint
+from glmcalc.facts.quantity import Band
+from glmcalc.model.checkpoint import Checkpoint, format_name, load_checkpoint
 from glmcalc.model.deployment import Deployment
+from glmcalc.model.format_support import weight_format
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +19,8 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     """The object that ``glmcalc weights --json`` prints.
 
     ``total_bytes`` are the stored tensors, MTP layer included where the format has it; ``per_gpu_bytes`` what the fullest
-    rank loads, with the MTP layer only when it is asked for.
+    rank loads, with the MTP layer only when it is asked for. Where the recipe is not known to the tensor both have their
+    ends beside them, and ``basis`` is ``estimated``.
 
     Raises:
         InputError: as :func:`load_checkpoint`, or a parallel size that the engine refuses.
@@ -32,10 +35,13 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
         tp = deployment.gpus
     if heads % tp:
         raise InputError("tensor_parallel_size", tp, f"a divisor of the {heads} attention heads")
+    _check_split(checkpoint, tp * pp * dp)
     every = checkpoint.geometry.sparse and rule("indexer_caches", version).value == "every_layer"
     split = Split(tp, pp, dp, deployment.enable_expert_parallel, deployment.mtp, every)
-    stages = weights_by_stage(checkpoint, split)
+    stages = _stages(checkpoint, split)
     fullest = max(stages, key=lambda stage: stage.total)
+    bands = main_bands(checkpoint, split) if checkpoint.low else [Band.exact(stage.main) for stage in stages]
+    ends = [Band(band.low + stage.mtp, stage.total, band.high + stage.mtp) for band, stage in zip(bands, stages)]
     rows: dict[str, dict[str, Any]] = {}
     for module in checkpoint.modules:
         name = "MTP layer" if checkpoint.is_mtp(module) else module.group
@@ -48,16 +54,49 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
         row["per_gpu_bytes"] = fullest.mtp if name == "MTP layer" else fullest.groups.get(name, 0)
     return {
         "model": checkpoint.name,
-        "quantization": checkpoint.recipe.fmt,
+        "quantization": format_name(checkpoint.recipe.fmt),
         "tensor_parallel_size": tp,
         "pipeline_parallel_size": pp,
         "data_parallel_size": dp,
         "enable_expert_parallel": deployment.enable_expert_parallel,
         "parameters": checkpoint.parameters,
+        "engines": list(weight_format(checkpoint.recipe.fmt).engines),
         "total_bytes": checkpoint.total_bytes,
+        "total_low_bytes": checkpoint.total_band.low,
+        "total_high_bytes": checkpoint.total_band.high,
+        "basis": "exact" if checkpoint.low is None else "estimated",
         "bytes_without_mtp": checkpoint.bytes_without_mtp,
         "per_gpu_bytes": fullest.total,
+        "per_gpu_low_bytes": max(band.low for band in ends),
+        "per_gpu_high_bytes": max(band.high for band in ends),
         "per_gpu_bytes_by_stage": [stage.total for stage in stages],
         "mtp_loaded": deployment.mtp,
+        "notes": _notes(checkpoint),
         "modules": list(rows.values()),
     }
+
+
+def _stages(checkpoint: Checkpoint, split: Split) -> tuple[StageWeights, ...]:
+    """What each stage loads; MLX holds the tensors as they are stored, on one machine."""
+    if weight_format(checkpoint.recipe.fmt).engines != ("mlx",):
+        return weights_by_stage(checkpoint, split)
+    groups: dict[str, int] = {}
+    for module in checkpoint.modules:
+        groups[module.group] = groups.get(module.group, 0) + module.stored_bytes
+    return (StageWeights(groups, 0, 0),)
+
+
+def _check_split(checkpoint: Checkpoint, ranks: int) -> None:
+    known = weight_format(checkpoint.recipe.fmt)
+    if ranks > 1 and known.engines == ("mlx",):
+        raise InputError(
+            "tensor_parallel_size", ranks, f"1: {known.name} is for MLX on Apple devices, which has no such ranks"
+        )
+
+
+def _notes(checkpoint: Checkpoint) -> list[str]:
+    known = weight_format(checkpoint.recipe.fmt)
+    notes = [checkpoint.note] if checkpoint.note else []
+    if checkpoint.low is not None:
+        notes.append("the recipe is not known to the tensor: ask for it, or give its config.json (--model PATH)")
+    return notes + [f"{known.name}: {text}" for text in (known.note, known.elsewhere) if text]

@@ -8,7 +8,7 @@ from glmcalc.budget.plan import plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device
-from glmcalc.facts.models import base_name, model_names
+from glmcalc.facts.models import base_name, model_entries, model_names
 from glmcalc.facts.store import load_jsonl
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
@@ -133,6 +133,10 @@ def _values(r: Resolved) -> dict[str, Any]:
     }
 
 
+# What the engine loads without a repack and whose recipe is known; others are taken by name only.
+_EXACT_FORMATS = ("bf16", "fp8", "nvfp4")
+
+
 @lru_cache(maxsize=32)
 def smaller_checkpoints(name: str) -> tuple[tuple[str, str], ...]:
     """Known checkpoints of the same model in a smaller format, the largest first: id and format.
@@ -142,7 +146,8 @@ def smaller_checkpoints(name: str) -> tuple[tuple[str, str], ...]:
     if name not in model_names():
         return ()
     size = load_checkpoint(name).total_bytes
-    others = [load_checkpoint(other) for other in model_names() if base_name(other) == base_name(name)]
+    same = [entry for entry in model_entries() if base_name(entry.id) == base_name(name)]
+    others = [load_checkpoint(entry.id) for entry in same if entry.format in _EXACT_FORMATS]
     ranked = sorted((other for other in others if other.total_bytes < size), key=lambda other: -other.total_bytes)
     return tuple((other.name, other.recipe.fmt) for other in ranked)
 

@@ -108,7 +108,7 @@ def test_too_much_utilization_leaves_no_room():
         ({"max_num_seqs": 512, "max_num_batched_tokens": 256}, "max_num_batched_tokens"),
         ({"pipeline_parallel_size": 79}, "pipeline_parallel_size"),
         ({"quantization": "nvfp4", "model": "deepseek-ai/DeepSeek-V3"}, "quantization"),
-        ({"quantization": "mxfp4"}, "quantization"),
+        ({"quantization": "mxfp5"}, "quantization"),
     ],
 )
 def test_bad_input_names_the_field(settings, field):

@@ -41,7 +41,7 @@ def test_the_command_names_what_was_budgeted(model, quantization, budgeted, flag
 
 
 @pytest.mark.parametrize("model", [name for name in model_names() if base_name(name) != "GLM-5.2"])
-@pytest.mark.parametrize("quantization", ["bf16", "fp8", "nvfp4"])
+@pytest.mark.parametrize("quantization", ["bf16", "fp8", "nvfp4", "mxfp4", "w4afp8", "w4a16", "awq", "mlx-4bit"])
 def test_another_model_never_stands_in(model, quantization):
     """GLM-5 and GLM-5.1, 5.2 and 5.3 have the same shape, and are other models for all that."""
     named = base_name(model)
@@ -69,9 +69,9 @@ def test_quantization_while_loading_is_another_thing():
     assert "holds fp8" in said
 
 
-@pytest.mark.parametrize("quantization", ["awq", "Q4_K_M", "Q8_0", "UD-Q2_K_XL", "IQ1_S", "mxfp4"])
-def test_formats_that_are_known_by_name_are_not_modelled_yet(quantization):
-    with pytest.raises(InputError, match="not modelled yet"):
+@pytest.mark.parametrize("quantization", ["Q4_K_M", "Q8_0", "UD-Q2_K_XL", "IQ1_S", "gguf"])
+def test_a_gguf_file_is_no_checkpoint_for_this_engine(quantization):
+    with pytest.raises(InputError, match=r"llama\.cpp"):
         load_checkpoint("zai-org/GLM-5.2", quantization)
 
 

@@ -7,6 +7,9 @@ from glmcalc.present import options
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from typing import Any
+
+    from glmcalc.model.deployment import Deployment
 
 
 def build_budget(parser: argparse.ArgumentParser) -> None:
@@ -38,10 +41,8 @@ def build_weights(parser: argparse.ArgumentParser) -> None:
 
 def run_weights(args: argparse.Namespace) -> int:
     """0: the checkpoint by module."""
-    from glmcalc.solve.checkpoint_table import checkpoint_table
-
     deployment, _ = options.deployment_of(args)
-    data = checkpoint_table(deployment)
+    data = _table(deployment)
     if args.json:
         options.print_json(data)
     else:
@@ -49,6 +50,20 @@ def run_weights(args: argparse.Namespace) -> int:
 
         print(weights_text(data))
     return 0
+
+
+def _table(deployment: Deployment) -> dict[str, Any]:
+    from glmcalc.model.checkpoint import is_checkpoint_format
+
+    label = deployment.quantization
+    if label is not None and (deployment.engine == "llama.cpp" or not is_checkpoint_format(label)):
+        from glmcalc.solve.gguf_table import asks_for_gguf, gguf_table
+
+        if asks_for_gguf(deployment):
+            return gguf_table(deployment)
+    from glmcalc.solve.checkpoint_table import checkpoint_table
+
+    return checkpoint_table(deployment)
 
 
 def build_parse(parser: argparse.ArgumentParser) -> None:
