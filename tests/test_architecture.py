@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-ROOMS = ["facts", "commands", "logs", "model", "budget", "solve", "advise", "present"]
+ROOMS = ["facts", "commands", "logs", "model", "budget", "speed", "solve", "advise", "present"]
 MODULES = sorted((ROOT / "glmcalc").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))

@@ -1,0 +1,1 @@
+"""How fast: decode and prefill of a deployment, with bands, from measured stacks."""
