@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-    from glmcalc.budget.plan import plan
+    from glmcalc.budget.engines import plan
     from glmcalc.budget.result import Plan
     from glmcalc.facts.errors import InputError
     from glmcalc.model.deployment import Deployment
@@ -23,7 +23,7 @@ _HOMES = {
     "Deployment": "glmcalc.model.deployment",
     "InputError": "glmcalc.facts.errors",
     "Plan": "glmcalc.budget.result",
-    "plan": "glmcalc.budget.plan",
+    "plan": "glmcalc.budget.engines",
 }
 
 

@@ -1,4 +1,4 @@
-"""The arguments of SGLang and llama-server, as far as ``parse`` reads them; neither is budgeted yet."""
+"""The arguments of SGLang and llama-server: the settings that ``parse`` prints, and what a budget needs besides."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import re
 from glmcalc.commands.flags import human_int, number
 from glmcalc.commands.parsed import Launch, ParsedCommand
 from glmcalc.commands.variables import expand
+from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -34,6 +35,26 @@ _LLAMA: dict[str, tuple[str, str]] = {
     "-ctk": ("cache_type_k", "str"), "--cache-type-k": ("cache_type_k", "str"),
     "-ctv": ("cache_type_v", "str"), "--cache-type-v": ("cache_type_v", "str"),
 }  # fmt: skip
+# What a budget needs beside what ``parse`` prints: the setting, and whether the flag takes a value.
+_MORE: dict[str, dict[str, tuple[str, bool]]] = {
+    "sglang": {
+        "--chunked-prefill-size": ("chunked_prefill_size", True), "--max-running-requests": ("max_running_requests", True),
+        "--max-total-tokens": ("max_total_tokens", True), "--ep": ("expert_parallel_size", True),
+        "--ep-size": ("expert_parallel_size", True), "--expert-parallel-size": ("expert_parallel_size", True),
+        "--cuda-graph-max-bs": ("cuda_graph_max_bs", True), "--enable-dp-attention": ("enable_dp_attention", False),
+        "--disable-cuda-graph": ("disable_cuda_graph", False), "--enable-hierarchical-cache": ("hierarchical_cache", False),
+        "--enable-ep-moe": ("enable_expert_parallel", False), "--enable-deepep-moe": ("enable_expert_parallel", False),
+    },
+    "llama.cpp": {
+        "-ub": ("ubatch_size", True), "--ubatch-size": ("ubatch_size", True), "-np": ("parallel", True),
+        "--parallel": ("parallel", True), "-ncmoe": ("n_cpu_moe", True), "--n-cpu-moe": ("n_cpu_moe", True),
+        "-cmoe": ("cpu_moe", False), "--cpu-moe": ("cpu_moe", False), "-ot": ("override_tensor", True),
+        "--override-tensor": ("override_tensor", True), "-fa": ("flash_attention", True),
+        "--flash-attn": ("flash_attention", True), "-nkvo": ("kv_on_cpu", False), "--no-kv-offload": ("kv_on_cpu", False),
+        "-kvu": ("kv_unified", False), "--kv-unified": ("kv_unified", False),
+    },
+}  # fmt: skip
+_ALL = {"auto": "-1", "all": "-2"}  # of -ngl, as llama.cpp counts them
 
 
 def read_other(launch: Launch) -> ParsedCommand:
@@ -46,6 +67,8 @@ def read_other(launch: Launch) -> ParsedCommand:
     settings: dict[str, Any] = {}
     unresolved: list[str] = []
     others: list[str] = []
+    more: dict[str, Any] = {}
+    kept: list[str] = []
     words = launch.words
     at = 0
     while at < len(words):
@@ -54,6 +77,8 @@ def read_other(launch: Launch) -> ParsedCommand:
         if known is None:
             if re.match(r"--?[A-Za-z]", name):
                 others.append(name)
+                if not _take_more(launch, words, at, more):
+                    kept += _with_values(launch, words, at)
             at += 1
             continue
         setting, kind = known
@@ -66,7 +91,96 @@ def read_other(launch: Launch) -> ParsedCommand:
             settings[setting] = _convert(setting, text, kind)
     if launch.engine == "sglang" and words and not words[0].startswith("-") and "model" not in settings:
         settings["model"] = words[0]
-    return ParsedCommand(launch.engine, settings, unresolved, [], list(dict.fromkeys(others)))
+    return ParsedCommand(
+        launch.engine, settings, unresolved, [], list(dict.fromkeys(others)), kept=kept, engine_settings=more
+    )
+
+
+def _take_more(launch: Launch, words: list[str], at: int, more: dict[str, Any]) -> bool:
+    """Keep what the flag at ``at`` says, as text, if a budget needs it; llama.cpp's ``-fa`` may stand without a value."""
+    name, equals, attached = words[at].partition("=")
+    known = _MORE[launch.engine].get(name.replace("_", "-") if name.startswith("--") else name)
+    if known is None:
+        return False
+    setting, takes_value = known
+    following = words[at + 1] if at + 1 < len(words) else ""
+    value = attached if equals else following if takes_value else "true"
+    if setting == "flash_attention":
+        value = "false" if value.lower() in ("off", "0", "false", "disabled") else "true"
+    text, still_open = expand(value, {**launch.variables, **launch.environment})
+    if setting == "override_tensor":
+        rules = [rule for rule in text.split(",") if rule]
+        more[setting] = None if still_open else (*(more.get(setting) or ()), *rules)
+    else:
+        more[setting] = None if still_open else text
+    return True
+
+
+def _with_values(launch: Launch, words: list[str], at: int) -> list[str]:
+    """A flag that no setting holds with the values that follow it, so that a new command changes nothing else."""
+    end = at + 1
+    while end < len(words) and not re.match(r"--?[A-Za-z]", words[end]):
+        end += 1
+    return [expand(word, {**launch.variables, **launch.environment})[0] for word in words[at:end] if word.strip("\\ ")]
+
+
+def converted(engine: str, more: dict[str, Any]) -> dict[str, Any]:
+    """``engine_settings`` as settings of a deployment.
+
+    Raises:
+        InputError: a number that is none, or a setting that the text leaves to a variable.
+    """
+    settings: dict[str, Any] = {}
+    for name, text in more.items():
+        if text is None:
+            raise InputError(
+                name, "a variable", "a value in the text",
+                f"The command leaves {name} to variables that the text does not set; give it as an option.",
+            )  # fmt: skip
+        if isinstance(text, tuple):
+            settings[name] = text
+        elif text.lower() in ("true", "false"):
+            settings[name] = text.lower() == "true"
+        else:
+            settings[name] = human_int(name, text)
+    return settings
+
+
+def without_effect(engine: str, flags: list[str]) -> tuple[list[str], list[str]]:
+    """Flags that no setting of ``parse`` holds, told apart: those that a budget has not, and those that move no GPU memory."""
+    rest = [flag for flag in flags if flag.replace("_", "-") not in _MORE[engine]]
+    harmless = [flag for flag in rest if flag.lstrip("-").replace("_", "-") in _HARMLESS[engine]]
+    return [flag for flag in rest if flag not in harmless], harmless
+
+
+def heavy_flags(engine: str, flags: list[str]) -> list[str]:
+    """Those of ``flags`` that can move GiB and that no budget here has."""
+    return [flag for flag in flags if flag.lstrip("-").replace("_", "-") in _HEAVY[engine]]
+
+
+_HARMLESS = {
+    "sglang": frozenset((
+        "host", "port", "served-model-name", "trust-remote-code", "tool-call-parser", "reasoning-parser", "enable-metrics",
+        "log-level", "log-requests", "api-key", "watchdog-timeout", "schedule-policy", "nnodes", "node-rank",
+        "dist-init-addr", "chat-template", "enable-cache-report", "sleep-on-idle", "model-loader-extra-config",
+        "random-seed", "tokenizer-path", "allow-auto-truncate", "enable-metric", "schedule-conservativeness",
+    )),
+    "llama.cpp": frozenset((
+        "host", "port", "jinja", "temp", "top-p", "top-k", "min-p", "alias", "a", "t", "threads", "threads-batch", "s",
+        "seed", "v", "no-warmup", "api-key", "metrics", "log-level", "chat-template", "cont-batching", "cb",
+    )),
+}  # fmt: skip
+_HEAVY = {
+    "sglang": frozenset((
+        "cpu-offload-gb", "ep-num-redundant-experts", "enable-two-batch-overlap", "enable-torch-compile", "dcp-size",
+        "moe-a2a-backend", "enable-symm-mem", "disaggregation-mode", "enable-lora", "lora-paths", "kt-weight-path",
+        "kt-num-gpu-experts", "kt-method", "attn-cp-size", "enable-prefill-cp", "dsa-prefill-backend", "dsa-decode-backend",
+        "nsa-prefill-backend", "nsa-decode-backend", "enable-hisparse",
+    )),
+    "llama.cpp": frozenset((
+        "tensor-split", "ts", "split-mode", "sm", "model-draft", "md", "mmproj", "moe-hot-cache", "mla", "rpc", "device",
+    )),
+}  # fmt: skip
 
 
 def _lookup(table: dict[str, tuple[str, str]], name: str, engine: str) -> tuple[str, str] | None:
@@ -84,7 +198,7 @@ def _lookup(table: dict[str, tuple[str, str]], name: str, engine: str) -> tuple[
 
 def _convert(setting: str, text: str, kind: str) -> Any:
     if kind == "int":
-        return human_int(setting, text)
+        return human_int(setting, _ALL.get(text.strip().lower(), text) if setting == "n_gpu_layers" else text)
     if kind == "float":
         return number(setting, text)
     return text

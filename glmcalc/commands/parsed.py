@@ -26,6 +26,8 @@ class ParsedCommand:
         kept: words of flags that are no settings, to go into a new command as they are.
         heavy: those of ``not_modelled`` that can move GiB.
         outcome: ``read``, ``read_with_warning``, or ``ask`` where the model stays open.
+        engine_settings: what SGLang or llama.cpp has besides, as text, None where a variable stands for it
+            (``commands/others.py``); it takes part in a budget and is listed in ``not_modelled`` here.
     """
 
     engine: str
@@ -42,6 +44,7 @@ class ParsedCommand:
     heavy: list[str] = fresh(list)
     image: str | None = None
     engine_version: str | None = None
+    engine_settings: dict[str, Any] = fresh(dict)
 
     def to_dict(self) -> dict[str, Any]:
         """As ``glmcalc parse --json`` prints it; secrets masked."""

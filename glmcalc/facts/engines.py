@@ -81,20 +81,31 @@ def parse_version(text: str) -> EngineVersion:
     return EngineVersion(text, release, note is None, note, fork)
 
 
-def check_engine(name: str) -> str:
+def known_engine(name: str) -> str:
     """The engine's name as known here.
 
     Raises:
-        InputError: an unknown engine, or one that is known but not modelled yet.
+        InputError: an unknown engine.
     """
     lowered = name.lower()
     if lowered not in ENGINES:
         close = nearest(lowered, ENGINES)
-        raise InputError("engine", name, "vllm" + (f" (did you mean {close}?)" if close and close != "vllm" else ""))
+        hint = f" (did you mean {close}?)" if close else ""
+        raise InputError("engine", name, f"{', '.join(ENGINES)}{hint}")
+    return lowered
+
+
+def check_engine(name: str) -> str:
+    """The engine's name, where only vLLM is modelled.
+
+    Raises:
+        InputError: an unknown engine, or one that only ``glmcalc budget`` knows.
+    """
+    lowered = known_engine(name)
     if lowered != "vllm":
         raise InputError(
             "engine", name, "vllm",
-            f"engine {lowered} is not modelled yet; only vllm is, and budgeting one as the other would be wrong.",
+            f"engine {lowered} is not modelled here yet, only in glmcalc budget; budgeting it as vllm would be wrong.",
         )  # fmt: skip
     return lowered
 

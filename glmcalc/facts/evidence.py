@@ -72,6 +72,14 @@ def sources() -> list[dict[str, Any]]:
         "hardware.csv": with_provenance(load_csv("hardware.csv"), "hardware.csv"),
         "models.json": with_provenance(load_json("models.json")["models"], "models.json"),
         "engine_versions.json": with_provenance(load_json("engine_versions.json")["rules"], "engine_versions.json"),
+        **{
+            file: with_provenance(load_json(file)[rows], file)
+            for file, rows in (
+                ("engine_rules_llamacpp.json", "rules"),
+                ("engine_rules_sglang.json", "rules"),
+                ("other_engine_terms.json", "terms"),
+            )
+        },
         "gguf_types.json": with_provenance(load_json("gguf_types.json")["types"], "gguf_types.json"),
         "memory_terms.json": with_provenance(load_json("memory_terms.json")["terms"], "memory_terms.json"),
         "speed_presets.json": with_provenance(load_json("speed_presets.json")["rows"], "speed_presets.json"),

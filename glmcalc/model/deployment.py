@@ -38,6 +38,8 @@ class Deployment:
         calibration: what a start-up log of this machine measured; stands in for estimates where it was measured at the same
             model, GPU and parallel sizes.
         estimate_cudagraphs: ``VLLM_MEMORY_PROFILER_ESTIMATE_CUDAGRAPHS``; None: the release's default.
+        mem_fraction_static and what follows: settings of SGLang and llama.cpp (``model/other_fields.py``), under their flags'
+            names; another engine's are refused where the deployment is budgeted.
 
     Raises:
         InputError: a value of the wrong type, or outside what any engine takes.
@@ -75,6 +77,30 @@ class Deployment:
     heavy: tuple[str, ...] = ()
     speculative_extra: str | None = None
     calibration: Calibration | None = None
+    # SGLang's own
+    mem_fraction_static: float | None = None
+    context_length: int | None = None
+    chunked_prefill_size: int | None = None
+    max_running_requests: int | None = None
+    max_total_tokens: int | None = None
+    expert_parallel_size: int | None = None
+    cuda_graph_max_bs: int | None = None
+    enable_dp_attention: bool | None = None
+    disable_cuda_graph: bool | None = None
+    hierarchical_cache: bool | None = None
+    # llama.cpp's own
+    ctx_size: int | None = None
+    n_gpu_layers: int | None = None
+    cache_type_k: str | None = None
+    cache_type_v: str | None = None
+    ubatch_size: int | None = None
+    parallel: int | None = None
+    flash_attention: bool | None = None
+    n_cpu_moe: int | None = None
+    cpu_moe: bool | None = None
+    override_tensor: tuple[str, ...] = ()
+    kv_on_cpu: bool | None = None
+    kv_unified: bool | None = None
 
     def __post_init__(self) -> None:
         for name, (low, high) in _WHOLE.items():
@@ -100,6 +126,12 @@ class Deployment:
             raise InputError("calibration", self.calibration, "a file written by glmcalc calibrate --out")
         _check_length(self.max_model_len)
         _check_utilization(self.gpu_memory_utilization)
+        if self.engine != "vllm" or any(self.__dict__[name] not in (None, ()) for name in OTHERS_OWN):
+            from glmcalc.model.other_fields import check_other_fields, refuse_foreign
+
+            check_other_fields(self)
+            if self.engine == "vllm":
+                refuse_foreign(self, "vllm")
 
     @classmethod
     def from_settings(cls, settings: Mapping[str, Any], **overrides: Any) -> Deployment:
@@ -165,6 +197,13 @@ COMMAND_FLAGS = (
     "decode_context_parallel_size", "prefill_context_parallel_size", "enable_expert_parallel", "kv_cache_dtype",
     "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "block_size",
     "num_gpu_blocks_override", "kv_cache_memory_bytes", "enforce_eager", "max_cudagraph_capture_size",
+)  # fmt: skip
+
+OTHERS_OWN = (
+    "mem_fraction_static", "context_length", "chunked_prefill_size", "max_running_requests", "max_total_tokens",
+    "expert_parallel_size", "cuda_graph_max_bs", "enable_dp_attention", "disable_cuda_graph", "hierarchical_cache",
+    "ctx_size", "n_gpu_layers", "cache_type_k", "cache_type_v", "ubatch_size", "parallel", "flash_attention", "n_cpu_moe",
+    "cpu_moe", "override_tensor", "kv_on_cpu", "kv_unified",
 )  # fmt: skip
 
 _WHOLE: dict[str, tuple[int, int]] = {

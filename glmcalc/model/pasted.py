@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from glmcalc.commands import ParsedCommand
-from glmcalc.facts.engines import check_engine
+from glmcalc.facts.engines import known_engine
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import replace
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 def read_pasted(text: str) -> ParsedCommand:
-    """Read a pasted vLLM command that is to be budgeted.
+    """Read a pasted launch command that is to be budgeted; its engine is in the settings.
 
     Raises:
-        InputError: no launch command, another engine, no model, a setting left to a variable, or a flag that is none of
+        InputError: no launch command, no model, a setting left to a variable, or a flag that is none of
             vLLM's.
     """
     if not text.strip():
@@ -27,7 +27,7 @@ def read_pasted(text: str) -> ParsedCommand:
 
     parsed = read_command(text)
     if parsed.engine is not None:
-        check_engine(parsed.engine)
+        known_engine(parsed.engine)
     for flag in parsed.unknown:
         name, close = str(flag["flag"]), flag["nearest"]
         hint = f" (did you mean {close}?)" if close else ""
@@ -80,6 +80,8 @@ def settings_of(parsed: ParsedCommand) -> dict[str, Any]:
     the release that the container image states.
     """
     settings = {name: value for name, value in parsed.settings.items() if name != "enable_prefix_caching"}
+    if parsed.engine not in (None, "vllm"):
+        return _of_another_engine(parsed, settings)
     settings["kept"] = _kept(parsed)
     settings["heavy"] = tuple(parsed.heavy)
     if parsed.engine_version is not None:
@@ -101,3 +103,20 @@ def _kept(parsed: ParsedCommand) -> tuple[str, ...]:
     from glmcalc.facts.secrets import mask_words
 
     return tuple(mask_words(parsed.kept))
+
+
+def _of_another_engine(parsed: ParsedCommand, settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings of an SGLang or llama-server command, the engine among them.
+
+    Raises:
+        InputError: a value that is none, or that the text leaves to a variable.
+    """
+    from glmcalc.commands.others import converted, heavy_flags
+
+    settings.update(converted(parsed.engine, parsed.engine_settings))
+    settings["engine"] = parsed.engine
+    settings["kept"] = _kept(parsed)
+    settings["heavy"] = tuple(heavy_flags(parsed.engine, parsed.not_modelled))
+    if parsed.engine_version is not None:
+        settings["engine_version"] = parsed.engine_version
+    return settings

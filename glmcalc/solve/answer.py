@@ -26,7 +26,25 @@ def answer(deployment: Deployment, parsed: ParsedCommand | None = None, mend: bo
     Raises:
         InputError: as :func:`glmcalc.plan`.
     """
+    if deployment.engine.lower() != "vllm":
+        return _of_another_engine(deployment, parsed)
     return describe(plan(deployment), parsed, mend)
+
+
+def _of_another_engine(deployment: Deployment, parsed: ParsedCommand | None) -> dict[str, Any]:
+    """The budget of SGLang or llama.cpp; no search for what would fit, the advice names the one flag."""
+    from glmcalc.budget.engines import plan as plan_any
+    from glmcalc.commands.others import without_effect
+
+    data = plan_any(deployment).to_dict()
+    data["verdict"]["mend"] = None
+    if parsed is not None:
+        data["warnings"] += list(parsed.warnings)
+        data["not_modelled"] = list(parsed.not_modelled)
+        data["no_effect_on_memory"] = list(parsed.no_effect_on_memory)
+        if parsed.engine == deployment.engine:
+            data["not_modelled"], data["no_effect_on_memory"] = without_effect(parsed.engine, parsed.not_modelled)
+    return data
 
 
 def describe(made: Plan, parsed: ParsedCommand | None = None, mend: bool = True) -> dict[str, Any]:
