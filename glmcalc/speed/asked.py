@@ -68,7 +68,7 @@ def read_asked(deployment: Deployment, context: int) -> Asked:
     """
     r, room, warnings = _resolved(deployment, context)
     inside = bool(getattr(r, "dp_attention", deployment.enable_dp_attention))
-    dp = getattr(r, "dp", 1)
+    dp = (deployment.data_parallel_size or 1) if inside else getattr(r, "dp", 1)
     share = not inside and deployment.engine == "vllm"
     tp = r.tp // dp if inside else r.tp
     chip, checkpoint = r.device, r.checkpoint
@@ -153,7 +153,9 @@ def _without_budget(at: Deployment) -> tuple[Any, Room, tuple[str, ...]]:
     from glmcalc.model.resolved import resolve
 
     own = ("mem_fraction_static", "chunked_prefill_size", "max_total_tokens", "hierarchical_cache", "cuda_graph_max_bs")
+    inside = at.engine == "sglang" and at.enable_dp_attention  # its groups lie within tp
     plain = at.changed(
+        data_parallel_size=None if inside else at.data_parallel_size,
         engine="vllm", engine_version=NEWEST, max_running_requests=None, expert_parallel_size=None, enable_dp_attention=None,
         disable_cuda_graph=None, n_gpu_layers=None, cache_type_k=None, cache_type_v=None, ubatch_size=None, parallel=None,
         flash_attention=None, n_cpu_moe=None, cpu_moe=None, override_tensor=(), kv_on_cpu=None, kv_unified=None,

@@ -58,7 +58,9 @@ def speed(
     asked = read_asked(deployment, context)
     accepted = check_acceptance(acceptance_length, asked.drafts)
     reason = _unknown(asked, need, extrapolate)
-    choice = None if reason else choose(asked.device, asked.engine, asked.version, asked.fmt, engine_preset)
+    g = asked.machine.checkpoint.geometry
+    shared = len(g.indexer_layers) < g.num_hidden_layers
+    choice = None if reason else choose(asked.device, asked.engine, asked.version, asked.fmt, engine_preset, shared)
     running, notes = _running(asked, need)
     if choice is not None and choice.preset.single_request and need.concurrency > 1:
         reason = f"{choice.preset.label}: every record is of one request at a time"
@@ -74,7 +76,7 @@ def speed(
 def _need(context: int, concurrency: int, prompt: int | None, output: int | None) -> Need:
     whole = (
         ("context", context, 1 << 31), ("concurrency", concurrency, MOST_REQUESTS),
-        ("input_length", prompt, context), ("output_length", output, context),
+        ("input_length", prompt, context), ("output_length", output, 1 << 20),
     )  # fmt: skip
     for name, value, most in whole:
         if value is None and name.endswith("_length"):

@@ -166,13 +166,17 @@ def unknown_device(chip: Device) -> str | None:
     return None
 
 
-def choose(chip: Device, engine: str, version: str | None, fmt: str, named: str | None = None) -> Choice:
+def choose(
+    chip: Device, engine: str, version: str | None, fmt: str, named: str | None = None, shared: bool = True
+) -> Choice:
     """The preset that stands for an engine on a device: same vendor and class of device first, then the engine.
 
     Args:
         version: the engine's version as given, None where it is not; tells SGLang's spring from its summer.
         fmt: format of the weights.
         named: a preset's id that is to be taken.
+        shared: the model shares indexers over layers (GLM-5.2 and later). Of GLM-5 and 5.1 SGLang's records are of spring:
+            those stand for it where no version is stated.
 
     Raises:
         InputError: ``named`` is unknown, or of another vendor than the device.
@@ -182,7 +186,7 @@ def choose(chip: Device, engine: str, version: str | None, fmt: str, named: str 
     near = [one for one in presets() if chip.architecture in one.architectures and one.engine != "tilert"]
     own = [one for one in near if one.engine == engine]
     if own:
-        return _of_engine(own, chip, version, fmt)
+        return _of_engine(own, chip, version, fmt, shared)
     best = next((one for one in reversed(near) if one.formats is None or fmt in one.formats), near[-1])
     return Choice(best, "C", (f"no measurement of {engine} on {chip.name}: {best.label} stands in",))
 
@@ -195,9 +199,9 @@ def _named(one: Preset, chip: Device, fmt: str) -> Choice:
     return _rated(one, chip, fmt)
 
 
-def _of_engine(own: list[Preset], chip: Device, version: str | None, fmt: str) -> Choice:
-    if len({one.engine for one in own}) == 1 and own[0].engine == "sglang" and chip.vendor == "NVIDIA":
-        spring = version is not None and _release(version) < SUMMER
+def _of_engine(own: list[Preset], chip: Device, version: str | None, fmt: str, shared: bool) -> Choice:
+    if own[0].engine == "sglang" and chip.vendor == "NVIDIA":
+        spring = not shared if version is None else _release(version) < SUMMER
         own = [one for one in own if ("spring" in one.id) == spring]
     fitting = [one for one in own if one.formats is None or fmt in one.formats]
     return _rated((fitting or own)[0], chip, fmt)

@@ -9,8 +9,11 @@ from functools import cache
 import pytest
 
 from glmcalc.facts.store import load_json
+from glmcalc.model.checkpoint import load_checkpoint
+from glmcalc.model.deployment import Deployment
 from glmcalc.speed import fit, fit_decode, fit_prefill, records
 from glmcalc.speed.decode import indexer_scan_s
+from glmcalc.speed.estimate import speed
 from glmcalc.speed.prefill import quadratic_s, scan_s
 from glmcalc.speed.presets import band_factor, preset
 
@@ -164,3 +167,52 @@ def test_the_prompts_square_follows_the_rates_of_b300():
     predicted = scan_s(21, 32768, b, 1, 1) - 4 * scan_s(21, 8192, b, 1, 1)
     assert more == pytest.approx(0.0475, rel=0.02)
     assert predicted == pytest.approx(0.0710, rel=0.05)
+
+
+def as_a_user_says_it(row) -> Deployment | None:
+    """The deployment of a row; None where its checkpoint is not known or its software is no engine of this manual."""
+    said = row.row
+    own = load_checkpoint(said["model"]).recipe.fmt == said["weights"]
+    if not own or said["engine"] not in ("vllm", "sglang"):
+        return None
+    inside = said["dp"] > 1
+    version = said["engine_version"] if str(said["engine_version"]).startswith("v") else None
+    return Deployment(
+        model=said["model"],
+        gpu=said["gpu"],
+        engine=said["engine"],
+        tensor_parallel_size=said["gpus"],
+        decode_context_parallel_size=said["dcp"] if said["dcp"] > 1 else None,
+        data_parallel_size=said["dp"] if inside else None,
+        enable_dp_attention=inside or None,
+        speculative_method="mtp" if said["drafts"] else None,
+        num_speculative_tokens=said["drafts"] or None,
+        available_kv_bytes=64 << 30
+        if said["gpu"] == "dgx_spark_gb10"
+        else None,  # the budget holds its weights to be too large
+        kv_cache_dtype="fp8_ds_mla" if said["engine"] == "vllm" else None,
+        **({"engine_version": version} if version else {}),
+    )
+
+
+def test_the_public_answer_keeps_the_promise_too():
+    """Each row asked as a user would: flags, lengths, and the acceptance where it was stated."""
+    errors, inside, widths = [], [], []
+    for row in fit.decode_rows():
+        asked = as_a_user_says_it(row)
+        if asked is None:
+            continue
+        said = row.row
+        lengths = {name: said[name] for name in ("input_length", "output_length") if said[name]}
+        stated = said["acceptance_length"] if said["drafts"] and said["acceptance_basis"] != "assumed" else None
+        found = speed(asked, round(row.load.context), row.load.requests, acceptance_length=stated, **lengths)
+        measured = 1000 / said["tpot_ms"]
+        errors.append(abs(found.tok_s_user.mid / measured - 1))
+        inside.append(found.tok_s_user.low <= measured <= found.tok_s_user.high)
+        if found.basis != "a single report":
+            widths.append(found.tok_s_user.width)
+    assert len(errors) >= 55
+    assert sorted(errors)[len(errors) // 2] <= MEDIAN
+    assert sum(inside) / len(inside) >= INSIDE
+    assert sorted(widths)[len(widths) // 2] <= 2.5
+    assert max(widths) <= 4.0 + 1e-9
