@@ -81,7 +81,9 @@ def open_case(
     missing: list[str] = []
     settings = _settings(facts, command, inferred)
     if facts.engine == "vllm" and facts.engine_version:
-        settings.pop("engine_version", None)  # what the log prints is what ran; an image's tag is only what was asked for
+        settings.pop(
+            "engine_version", None
+        )  # what the log prints is what ran; an image's tag is only what was asked for
     settings.update({name: value for name, value in (stated or {}).items() if value is not None})
     if "engine_version" not in settings and facts.engine == "vllm" and facts.engine_version:
         settings["engine_version"] = facts.engine_version
@@ -95,7 +97,16 @@ def open_case(
         missing.append("the model and flags: paste the command too, or the line `non-default args`")
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     _add_gpu(facts, settings, inferred, missing)
-    deployment = Deployment.from_settings(settings)
+    try:
+        deployment = Deployment.from_settings(settings)
+    except InputError as error:
+        if command:
+            raise
+        Deployment.from_settings(
+            {name: value for name, value in (stated or {}).items() if value is not None}
+        )  # theirs may raise
+        missing.append(f"a budget: the log's own flags say {error.message}")
+        return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     measured = _measured(deployment, facts, inferred)
     made = _planned(deployment, missing)
     return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured)

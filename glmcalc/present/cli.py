@@ -33,9 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except InputError as error:
-        print(f"glmcalc: {error.message}", file=sys.stderr)
+        from glmcalc.facts.secrets import mask, mask_value
+
+        print(f"glmcalc: {mask(error.message)[0]}", file=sys.stderr)
         if as_json:
-            options.print_json({"error": error.to_dict()})
+            options.print_json({"error": mask_value(error.to_dict())})
         return 2
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)

@@ -282,17 +282,7 @@ GPU_CLASSES = {
 }  # fmt: skip
 
 
-# Read as deaths of a GPU server by the signatures as they are: a word of theirs is the other program's too.
-MISREAD = ("java", "the kernel kills another")
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=pytest.mark.xfail(name in MISREAD, reason="the signatures' own words", strict=False))
-        for name in OTHERS
-    ],
-)
+@pytest.mark.parametrize("name", OTHERS)
 def test_logs_of_other_programs_are_unknown(name: str) -> None:
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
