@@ -33,11 +33,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(given)
     except InputError as error:
-        from glmcalc.facts.secrets import mask, mask_value
+        from glmcalc.facts.secrets import mask
 
         print(f"glmcalc: {mask(error.message)[0]}", file=sys.stderr)
         if as_json:
-            options.print_json({"error": mask_value(error.to_dict())})
+            options.print_json(
+                {
+                    "error": {
+                        name: mask(value)[0] if isinstance(value, str) else value
+                        for name, value in error.to_dict().items()
+                    }
+                }
+            )
         return 2
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)
