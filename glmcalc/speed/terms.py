@@ -12,6 +12,10 @@ from glmcalc.model.checkpoint import Checkpoint
 from glmcalc.speed import decode, flops, prefill
 from glmcalc.speed.traffic import Traffic
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 
 @record
 class Machine:
@@ -25,7 +29,6 @@ class Machine:
         attention_ranks: GPUs that share one request's attention; ``groups``: how many such sets serve requests apart.
         context_ranks: over how many GPUs one request's cache is spread while decoding; ``prompt_ranks``: while prefilling.
         kv_record: the cache's record, as in :func:`glmcalc.budget.kv.mla_record_bytes`.
-        uses: what the device is to the prefill model: ``nvidia`` or ``amd``.
     """
 
     checkpoint: Checkpoint
@@ -45,13 +48,16 @@ class Machine:
 
 @record
 class Load:
-    """What runs on it. ``prompt`` and ``output`` (tokens) are None where other requests' prompts are left out."""
+    """What runs on it: numbers, or columns of them.
 
-    requests: int
-    context: float
-    drafts: int
-    prompt: int | None = None
-    output: int | None = None
+    ``prompt`` and ``output`` (tokens) are None where other requests' prompts are left out.
+    """
+
+    requests: Any
+    context: Any
+    drafts: Any
+    prompt: Any = None
+    output: Any = None
 
 
 @record
@@ -61,18 +67,18 @@ class StepTerms:
     ``interruption`` is the wait of one output token for other requests' prompts at an MFU and a share of 1.
     """
 
-    roof: float
-    scan: float
-    rest: float
-    interruption: float
+    roof: Any
+    scan: Any
+    rest: Any
+    interruption: Any
 
 
 @record
 class PromptTerms:
     """Seconds of one prompt at an efficiency of 1 (``products``), and of its indexers as tabulated (``scan``)."""
 
-    products: float
-    scan: float
+    products: Any
+    scan: Any
 
 
 def device_peak(chip: Device) -> float | None:
@@ -85,7 +91,7 @@ def step_terms(m: Machine, load: Load) -> StepTerms:
     """Terms of one decode step of ``load`` on ``m``, in seconds."""
     g, work = m.checkpoint.geometry, flops.work_of(m.checkpoint)
     tokens = decode.verify_tokens(load.requests, load.drafts)
-    here = max(load.requests / m.groups, 1.0)
+    here = at_least_one(load.requests / m.groups)
     positions = flops.attended(load.context, work.topk) / m.context_ranks
     cache = mla_record_bytes(m.kv_record, g.kv_lora_rank, g.qk_rope_head_dim)
     kv = decode.attended_kv_bytes(g.num_hidden_layers, here, positions, cache)
@@ -105,16 +111,25 @@ def step_terms(m: Machine, load: Load) -> StepTerms:
     )
 
 
-def _interruption(m: Machine, load: Load) -> float:
+def _interruption(m: Machine, load: Load) -> Any:
     if load.prompt is None or load.output is None or m.peak is None:
         return 0.0
     work = flops.work_of(m.checkpoint)
     each = flops.weight_flops(work.active) + flops.core_flops(work, load.prompt)
     rate = decode.prefill_rate(1.0, m.ranks, m.peak, each, work.scan_per_position, work.indexers, load.prompt)
-    return float(decode.interruption_s(1.0, load.requests - 1, load.prompt, load.output, rate))
+    return decode.interruption_s(1.0, load.requests - 1, load.prompt, load.output, rate)
 
 
-def prompt_terms(m: Machine, tokens: int, one_request: bool = True) -> PromptTerms | None:
+def at_least_one(requests: Any) -> Any:
+    """``max(requests, 1)``, for numbers and for columns of them.
+
+    >>> at_least_one(0.5), at_least_one(3)
+    (1.0, 3.0)
+    """
+    return (requests + 1 + abs(requests - 1)) / 2
+
+
+def prompt_terms(m: Machine, tokens: Any, one_request: bool = True) -> PromptTerms | None:
     """Terms of a prompt of ``tokens`` with nothing cached; None where the device's FLOP rate is not known.
 
     Args:

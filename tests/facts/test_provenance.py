@@ -35,6 +35,7 @@ ROWS = {
     "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),
     "residual_reasons.jsonl": lambda: load_jsonl("residual_reasons.jsonl"),
     "incidents.jsonl": lambda: load_jsonl("incidents.jsonl"),
+    "kernel_times.jsonl": lambda: load_jsonl("kernel_times.jsonl"),
     "throughput.jsonl": lambda: load_jsonl("throughput.jsonl"),
     "speed_presets.json": lambda: load_json("speed_presets.json")["rows"],
     "weight_formats.json": lambda: load_json("weight_formats.json")["formats"],

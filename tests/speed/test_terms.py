@@ -108,6 +108,15 @@ def test_columns_go_through_the_formulas_as_numbers_do(pairs):
         assert step[i] == pytest.approx(single, rel=1e-12)
 
 
+def test_a_load_of_columns_is_a_column_of_loads():
+    batch, context = [1, 3, 64, 500], [1, 2048, 9000, 200_000]
+    together = step_terms(H200, Load(np.array(batch), np.array(context, dtype=float), 2, 4096, 512))
+    for i, (b, c) in enumerate(zip(batch, context)):
+        one = step_terms(H200, Load(b, c, 2, 4096, 512))
+        for name in ("roof", "scan", "rest", "interruption"):
+            assert getattr(together, name)[i] == pytest.approx(getattr(one, name), rel=1e-12)
+
+
 @given(contexts, contexts)
 def test_a_longer_prompt_is_never_faster(one, other):
     short, long = (prompt_terms(H200, tokens) for tokens in sorted((one, other)))
