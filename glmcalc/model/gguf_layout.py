@@ -49,7 +49,7 @@ def gguf_tensors(geometry: Geometry) -> tuple[GgufTensor, ...]:
     """
     if geometry.model_type != "glm_moe_dsa":
         raise InputError(
-            "quantization", "GGUF", f"a GLM-5 model: the GGUF layout of {geometry.model_type} is not known"
+            "model", geometry.model_type, "of the family glm_moe_dsa: the GGUF layout of others is not known"
         )
     g = geometry
     layers = g.num_hidden_layers + g.num_nextn_predict_layers

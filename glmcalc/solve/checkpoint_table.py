@@ -14,6 +14,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_SGLANG = "loaded bytes by vLLM's rule of what each rank holds; SGLang's own copies come on top"
+
 
 def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     """The object that ``glmcalc weights --json`` prints.
@@ -25,8 +27,9 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     Raises:
         InputError: as :func:`load_checkpoint`, or a parallel size that the engine refuses.
     """
-    check_engine(deployment.engine)
-    version = parse_version(deployment.engine_version)
+    sglang = deployment.engine == "sglang"
+    if not sglang:
+        check_engine(deployment.engine)
     checkpoint = load_checkpoint(deployment.model, deployment.quantization)
     heads = checkpoint.geometry.num_attention_heads
     sizes = (deployment.tensor_parallel_size, deployment.pipeline_parallel_size, deployment.data_parallel_size)
@@ -36,7 +39,9 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     if heads % tp:
         raise InputError("tensor_parallel_size", tp, f"a divisor of the {heads} attention heads")
     _check_split(checkpoint, tp * pp * dp)
-    every = checkpoint.geometry.sparse and rule("indexer_caches", version).value == "every_layer"
+    every = checkpoint.geometry.sparse and not sglang
+    if every:
+        every = rule("indexer_caches", parse_version(deployment.engine_version)).value == "every_layer"
     split = Split(tp, pp, dp, deployment.enable_expert_parallel, deployment.mtp, every)
     stages = _stages(checkpoint, split)
     fullest = max(stages, key=lambda stage: stage.total)
@@ -71,7 +76,7 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
         "per_gpu_high_bytes": max(band.high for band in ends),
         "per_gpu_bytes_by_stage": [stage.total for stage in stages],
         "mtp_loaded": deployment.mtp,
-        "notes": _notes(checkpoint),
+        "notes": _notes(checkpoint) + ([_SGLANG] if sglang else []),
         "modules": list(rows.values()),
     }
 

@@ -257,6 +257,16 @@ def test_mlx_holds_what_is_stored_on_one_machine():
         checkpoint_table(Deployment(model="zai-org/GLM-5.2", quantization="mlx-4bit", tensor_parallel_size=2))
 
 
+def test_sglang_loads_w4afp8_by_the_same_split():
+    asked = {"model": "zai-org/GLM-5.2", "quantization": "w4afp8", "tensor_parallel_size": 8}
+    rows = [checkpoint_table(Deployment(**asked, engine=engine)) for engine in ("vllm", "sglang")]
+    assert rows[0]["per_gpu_bytes"] == rows[1]["per_gpu_bytes"]
+    assert any("SGLang's own" in note for note in rows[1]["notes"])
+    with pytest.raises(InputError) as caught:
+        checkpoint_table(Deployment(engine="llama.cpp", model="zai-org/GLM-5.2"))
+    assert caught.value.field == "engine"
+
+
 def test_a_gguf_type_gives_the_file():
     row = gguf_table(Deployment(model="zai-org/GLM-5.2", quantization="Q4_K_M"))
     assert row["total_bytes"] == 465_825_525_088
