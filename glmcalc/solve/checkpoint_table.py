@@ -31,6 +31,37 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     if not sglang:
         check_engine(deployment.engine)
     checkpoint = load_checkpoint(deployment.model, deployment.quantization)
+    split = _split(deployment, checkpoint)
+    stages = _stages(checkpoint, split)
+    fullest = max(stages, key=lambda stage: stage.total)
+    bands = main_bands(checkpoint, split) if checkpoint.low else [Band.exact(stage.main) for stage in stages]
+    total = checkpoint.total_band
+    return {
+        "model": checkpoint.name,
+        "quantization": format_name(checkpoint.recipe.fmt),
+        "tensor_parallel_size": split.tp,
+        "pipeline_parallel_size": split.pp,
+        "data_parallel_size": split.dp,
+        "enable_expert_parallel": deployment.enable_expert_parallel,
+        "engines": list(weight_format(checkpoint.recipe.fmt).engines),
+        "parameters": checkpoint.parameters,
+        "total_bytes": total.likely,
+        "total_low_bytes": total.low,
+        "total_high_bytes": total.high,
+        "basis": "exact" if checkpoint.low is None else "estimated",
+        "bytes_without_mtp": checkpoint.bytes_without_mtp,
+        "per_gpu_bytes": fullest.total,
+        "per_gpu_low_bytes": max(band.low + stage.mtp for band, stage in zip(bands, stages)),
+        "per_gpu_high_bytes": max(band.high + stage.mtp for band, stage in zip(bands, stages)),
+        "per_gpu_bytes_by_stage": [stage.total for stage in stages],
+        "mtp_loaded": deployment.mtp,
+        "notes": _notes(checkpoint) + ([_SGLANG] if sglang else []),
+        "modules": _rows(checkpoint, fullest),
+    }
+
+
+def _split(deployment: Deployment, checkpoint: Checkpoint) -> Split:
+    """Parallel sizes as asked for, 1 where they are not; the engine's own refusals."""
     heads = checkpoint.geometry.num_attention_heads
     sizes = (deployment.tensor_parallel_size, deployment.pipeline_parallel_size, deployment.data_parallel_size)
     tp, pp, dp = (size or 1 for size in sizes)
@@ -39,14 +70,14 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     if heads % tp:
         raise InputError("tensor_parallel_size", tp, f"a divisor of the {heads} attention heads")
     _check_split(checkpoint, tp * pp * dp)
-    every = checkpoint.geometry.sparse and not sglang
+    every = checkpoint.geometry.sparse and deployment.engine == "vllm"
     if every:
         every = rule("indexer_caches", parse_version(deployment.engine_version)).value == "every_layer"
-    split = Split(tp, pp, dp, deployment.enable_expert_parallel, deployment.mtp, every)
-    stages = _stages(checkpoint, split)
-    fullest = max(stages, key=lambda stage: stage.total)
-    bands = main_bands(checkpoint, split) if checkpoint.low else [Band.exact(stage.main) for stage in stages]
-    ends = [Band(band.low + stage.mtp, stage.total, band.high + stage.mtp) for band, stage in zip(bands, stages)]
+    return Split(tp, pp, dp, deployment.enable_expert_parallel, deployment.mtp, every)
+
+
+def _rows(checkpoint: Checkpoint, fullest: StageWeights) -> list[dict[str, Any]]:
+    """Parameters and bytes by group of modules, the MTP layer apart."""
     rows: dict[str, dict[str, Any]] = {}
     for module in checkpoint.modules:
         name = "MTP layer" if checkpoint.is_mtp(module) else module.group
@@ -57,28 +88,7 @@ def checkpoint_table(deployment: Deployment) -> dict[str, Any]:
     for name, row in rows.items():
         row["formats"] = sorted(row["formats"])
         row["per_gpu_bytes"] = fullest.mtp if name == "MTP layer" else fullest.groups.get(name, 0)
-    return {
-        "model": checkpoint.name,
-        "quantization": format_name(checkpoint.recipe.fmt),
-        "tensor_parallel_size": tp,
-        "pipeline_parallel_size": pp,
-        "data_parallel_size": dp,
-        "enable_expert_parallel": deployment.enable_expert_parallel,
-        "parameters": checkpoint.parameters,
-        "engines": list(weight_format(checkpoint.recipe.fmt).engines),
-        "total_bytes": checkpoint.total_bytes,
-        "total_low_bytes": checkpoint.total_band.low,
-        "total_high_bytes": checkpoint.total_band.high,
-        "basis": "exact" if checkpoint.low is None else "estimated",
-        "bytes_without_mtp": checkpoint.bytes_without_mtp,
-        "per_gpu_bytes": fullest.total,
-        "per_gpu_low_bytes": max(band.low for band in ends),
-        "per_gpu_high_bytes": max(band.high for band in ends),
-        "per_gpu_bytes_by_stage": [stage.total for stage in stages],
-        "mtp_loaded": deployment.mtp,
-        "notes": _notes(checkpoint) + ([_SGLANG] if sglang else []),
-        "modules": list(rows.values()),
-    }
+    return list(rows.values())
 
 
 def _stages(checkpoint: Checkpoint, split: Split) -> tuple[StageWeights, ...]:
