@@ -85,7 +85,19 @@ def sources() -> list[dict[str, Any]]:
         "speed_presets.json": with_provenance(load_json("speed_presets.json")["rows"], "speed_presets.json"),
         **{
             file: with_provenance(load_jsonl(file), file)
-            for file in ("death_classes.jsonl", "downgrade_steps.jsonl", "gguf_files.jsonl", "incidents.jsonl", "kernel_times.jsonl", "log_lines.jsonl", "oom_signatures.jsonl", "residual_reasons.jsonl", "throughput.jsonl", "tuning_gates.jsonl", "weight_recipes.jsonl")
+            for file in (
+                "death_classes.jsonl",
+                "downgrade_steps.jsonl",
+                "gguf_files.jsonl",
+                "incidents.jsonl",
+                "kernel_times.jsonl",
+                "log_lines.jsonl",
+                "oom_signatures.jsonl",
+                "residual_reasons.jsonl",
+                "throughput.jsonl",
+                "tuning_gates.jsonl",
+                "weight_recipes.jsonl",
+            )
         },
         "weight_formats.json": with_provenance(load_json("weight_formats.json")["formats"], "weight_formats.json"),
         "vllm_flags.json": with_provenance([load_json("vllm_flags.json")], "vllm_flags.json"),

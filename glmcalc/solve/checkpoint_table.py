@@ -70,7 +70,7 @@ def _split(deployment: Deployment, checkpoint: Checkpoint) -> Split:
     if heads % tp:
         raise InputError("tensor_parallel_size", tp, f"a divisor of the {heads} attention heads")
     _check_split(checkpoint, tp * pp * dp)
-    every = checkpoint.geometry.sparse and deployment.engine == "vllm"
+    every = checkpoint.geometry.sparse and deployment.engine != "sglang"
     if every:
         every = rule("indexer_caches", parse_version(deployment.engine_version)).value == "every_layer"
     return Split(tp, pp, dp, deployment.enable_expert_parallel, deployment.mtp, every)
