@@ -6,6 +6,7 @@ from glmcalc.facts.engines import NEWEST
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device
+from glmcalc.facts.quantity import GB
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.speed.terms import Machine, device_peak
@@ -23,7 +24,7 @@ _IN_HOST_MEMORY = ("n_cpu_moe", "cpu_moe", "override_tensor", "kv_on_cpu")
 class Room:
     """Requests of one length that the KV pool holds at once, over all replicas: at the likely figure and at the band's ends.
 
-    ``reason`` says why it is not known; then the numbers are None.
+    ``reason`` says why it is not known, with None for the numbers, or why it is none.
     """
 
     low: float | None
@@ -41,6 +42,7 @@ class Asked:
         version: of the engine, None where it was not stated and the engine is not vLLM.
         drafts: tokens that the model's own MTP layer drafts a step; ``other_drafter``: another one does.
         max_requests: most requests at once that the deployment lets in, None where it is not stated.
+        refusals: what the engine has no kernel for, or refuses.
         in_host_memory: the setting that keeps weights or cache out of the GPUs, or None.
         warnings: what the budget says of it.
     """
@@ -57,6 +59,7 @@ class Asked:
     max_requests: int | None
     room: Room
     in_host_memory: str | None
+    refusals: tuple[str, ...]
     warnings: tuple[str, ...]
 
 
@@ -101,6 +104,7 @@ def read_asked(deployment: Deployment, context: int) -> Asked:
         max_requests=deployment.max_num_seqs or deployment.max_running_requests,
         room=room,
         in_host_memory=next((name for name in _IN_HOST_MEMORY if getattr(deployment, name, None)), None),
+        refusals=tuple(r.refusals) if r.asked.engine == deployment.engine else (),
         warnings=warnings,
     )
 
@@ -162,4 +166,9 @@ def _without_budget(at: Deployment) -> tuple[Any, Room, tuple[str, ...]]:
         **dict.fromkeys(own),
     )  # fmt: skip
     reason = f"the memory of {at.engine} is not budgeted here: whether its pool holds these requests is not checked"
-    return resolve(plain), Room(None, None, None, reason), ()
+    r = resolve(plain)
+    size, most = r.checkpoint.bytes_without_mtp, r.memory.high_bytes * r.gpus if r.memory else None
+    if most is not None and size > most:
+        reason = f"the weights are {size / GB:,.0f} GB, and {r.gpus} x {r.device.name} have {most / GB:,.0f}"
+        return r, Room(0.0, 0.0, 0.0, reason), ()
+    return r, Room(None, None, None, reason), ()

@@ -67,7 +67,7 @@ def speed(
     if reason is None and running > SATURATED:
         reason = f"more than {SATURATED} requests at once: published figures are those of a queue, and the formula is above them"
     if reason is None and running < 1:
-        reason = f"the KV pool does not hold one request of {context:,} tokens on this deployment"
+        reason = asked.room.reason or f"the KV pool does not hold one request of {context:,} tokens on this deployment"
     if reason is not None or choice is None:
         return nothing(asked, need.context, need.concurrency, reason or "", notes)
     return _estimate(asked, need, choice, running, accepted, acceptance_length is not None, notes)
@@ -97,6 +97,10 @@ def _unknown(asked: Asked, need: Need, extrapolate: bool) -> str | None:
     reason = unknown_device(asked.device)
     if reason is not None:
         return reason
+    if asked.device.vendor == "Apple" and asked.engine != "llama.cpp":
+        return f"{asked.engine} does not run this model on Apple's GPUs: --engine llama.cpp does"
+    if asked.refusals:
+        return asked.refusals[0]
     if asked.in_host_memory is not None:
         return f"{asked.in_host_memory} keeps weights or cache in host memory: the link decides, and shares are not published"
     if asked.device.vendor == "Apple" and asked.machine.ranks * asked.stages > 1:
