@@ -157,3 +157,35 @@ def test_wide_tables_and_formulas_scroll_in_their_own_box_at_400_px(app, page):
     assert cut == []
     lines = page.locator(".jp-RenderedMarkdown pre").first
     assert lines.evaluate("element => getComputedStyle(element).whiteSpace") == "pre"
+
+
+@pytest.mark.parametrize("trusted", [True, False])
+def test_chapters_in_jupyterlab(serve, browser, tmp_path, trusted):
+    """``glmcalc read`` signs what it shows. A notebook that is not trusted loses its style, not its picture and its table."""
+    words = ("glmcalc", "read", "--port", "{port}", "--no-browser")
+    if not trusted:
+        words = (
+            "jupyterlab",
+            "--notebook-dir=chapters",
+            "--ip=127.0.0.1",
+            "--port={port}",
+            "--no-browser",
+            "--allow-root",
+        )
+    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("DATA", "CONFIG", "RUNTIME")}
+    address = serve(*words, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
+                    JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **places)  # fmt: skip
+    context = browser.new_context(viewport={"width": 1440, "height": 2600})
+    page = context.new_page()
+    page.goto(f"{address}/lab/tree/01_vram_budget.ipynb?token=loopback")
+    page.wait_for_selector(".jp-OutputArea-output img", timeout=60_000)
+    output = page.locator(".jp-OutputArea-output").filter(has=page.locator("img")).first
+    assert output.locator("style").count() == (1 if trusted else 0)
+    image = output.locator("img").bounding_box()
+    assert image["width"] > 700
+    assert 120 < image["height"] < 180, "one shape of the bar, lying"
+    assert output.get_by_text("Driver total", exact=True).is_visible() is not trusted, (
+        "the table stands in where styles are gone"
+    )
+    assert "GiBKV" not in output.inner_text()
+    context.close()
