@@ -10,6 +10,7 @@ PAGES = (
     ("downgrade", "Downgrade"),
     ("01_vram_budget", "1. The VRAM budget"),
     ("04_oom_workflow", "4. The OOM workflow"),
+    ("report", "A report"),
 )
 
 
