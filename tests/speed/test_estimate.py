@@ -20,6 +20,7 @@ from glmcalc.speed.presets import choose, preset, presets
 
 H200 = Deployment(gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8")
 SGLANG = Deployment(gpu="h200_sxm", tensor_parallel_size=8, engine="sglang", engine_version="0.5.18")
+M3_ULTRA = Deployment(gpu="mac_m3_ultra_512", engine="llama.cpp", quantization="UD-Q4_K_XL")
 FIGURES = ("ttft_s", "tpot_ms", "tok_s_user", "tok_s_total")
 
 
@@ -111,11 +112,11 @@ def test_one_row_is_a_single_report():
         (Deployment(gpu="ascend_910c", tensor_parallel_size=16), 8192, "Ascend"),
         (Deployment(gpu="strix_halo_128", tensor_parallel_size=4), 8192, "Strix Halo"),
         (
-            Deployment(gpu="mac_m3_ultra_256", gpus=2, engine="llama.cpp", model="nvidia/GLM-5.2-NVFP4"),
+            Deployment(gpu="mac_m3_ultra_256", gpus=2, engine="llama.cpp", quantization="UD-Q2_K_XL"),
             8192,
             "several Macs",
         ),
-        (Deployment(gpu="mac_m3_ultra_512", engine="llama.cpp", model="zai-org/GLM-5.2"), 8192, "1,487 GB"),
+        (Deployment(gpu="mac_m3_ultra_512", engine="llama.cpp", quantization="BF16"), 8192, "does not hold"),
         (Deployment(gpu="mac_m3_ultra_512", model="nvidia/GLM-5.2-NVFP4"), 8192, "--engine llama.cpp"),
         (Deployment(gpu="h20_141", tensor_parallel_size=8), 8192, "bandwidth"),
         (H200, 200_001, "beyond 200,000"),
@@ -222,8 +223,19 @@ def test_a_context_beyond_the_deployment_is_refused():
 
 
 def test_experts_in_host_memory_have_no_figure():
-    mac = Deployment(gpu="rtx_pro_6000", engine="llama.cpp", model="zai-org/GLM-5.2", n_cpu_moe=40)
-    assert speed(mac, 8192, 1).reason
+    for kept in ({"n_cpu_moe": 40}, {"cpu_moe": True}, {"n_gpu_layers": 20}, {"kv_on_cpu": True}):
+        found = speed(M3_ULTRA.changed(**kept), 8192, 1)
+        assert "host memory" in found.reason
+        assert found.tok_s_user is None
+
+
+@pytest.mark.parametrize(("label", "measured"), [("Q4_K_M", 14.3), ("UD-Q4_K_XL", 15.3)])
+def test_a_mac_runs_ggufs_as_its_records_say(label, measured):
+    """14.3 tok/s of llama.cpp with Q4_K_M, 15.3 of oMLX with 4.5 bits a weight, both on an M3 Ultra (jundot/omlx issue 2113)."""
+    found = speed(M3_ULTRA.changed(quantization=label), 4096, 1)
+    assert found.tok_s_user.low <= measured <= found.tok_s_user.high
+    assert found.tok_s_user.mid == pytest.approx(measured, rel=0.25)
+    assert found.records == 5
 
 
 def run(capsys, *argv):
