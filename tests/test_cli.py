@@ -117,7 +117,10 @@ BAD = [
     (["budget", "--gpu", "h200_sxm", "--available-kv-gib", "inf"], "available_kv_gib"),
     (["budget", "--gpu", "h200_sxm", "--model", "zai-org/GLM-9"], "model"),
     (["budget", "--gpu", "h200_sxm", "--model", "/nowhere/config.json"], "model"),
-    (["budget", "--gpu", "h200_sxm", "--engine", "sglang"], "engine"),
+    (
+        ["budget", "--gpu", "h200_sxm", "--engine", "sglang", "--gpu-memory-utilization", "0.9"],
+        "gpu_memory_utilization",
+    ),
     (["budget", "--gpu", "h200_sxm", "--engine", "tgi"], "engine"),
     (["budget", "vllm serve zai-org/GLM-5.2-FP8 --speculative-config '{", "--gpu", "h200_sxm"], "command"),
     (["budget", "--gpu", "h200_sxm", "--deployment", "/nowhere.toml"], "file"),

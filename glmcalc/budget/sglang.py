@@ -18,6 +18,7 @@ from glmcalc.budget.weights import Split, loaded_bytes, stage_layers
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, combine
 from glmcalc.facts.sglang_rules import sglang_rule
+from glmcalc.model.checkpoint import Checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.sglang_settings import PAGE, SglangResolved, resolve_sglang
 
@@ -33,15 +34,15 @@ class Stage:
     """One pipeline stage of one rank.
 
     Attributes:
-        main, main_low: bytes of weights without a drafter; the lower where the release leaves open who owns an indexer.
+        main: weights without a drafter, in bytes; a range where the release leaves open who owns an indexer, or the recipe is
+            not known to the tensor.
         draft: bytes of the MTP layer's weights.
         cell, cell_low: bytes stored a token and rank, of the target model.
         counted: bytes by which the pool is divided, the drafter's included where the release takes it into account.
         draft_cell: bytes that the drafter's pool stores a token.
     """
 
-    main: int
-    main_low: int
+    main: Band
     draft: int
     cell: int
     cell_low: int
@@ -88,20 +89,25 @@ def _stages(r: SglangResolved, inside: bool) -> list[Stage]:
         owners = sum(layer in g.indexer_layers for layer in layers)
         most = len(layers) if every else owners
         fewest = owners if r.indexers.other is not None else most
-        main, draft = _weights(r, number, layers)
+        main, draft = _weights(r, r.checkpoint, number, layers)
+        ends = [_weights(r, end, number, layers)[0] for end in (r.checkpoint.low, r.checkpoint.high) if end is not None]
         unused = _unused_indexer(r)
         drafts = index + stored if r.mtp and number == r.pp - 1 else 0
         counted = (plain if raw else stored) * len(layers) + index * most
         if inside and drafts:
             counted += (plain if raw else stored) + index
         stages.append(Stage(
-            main + (most - owners) * unused, main + (fewest - owners) * unused, draft,
+            Band(
+                min([main, *ends]) + (fewest - owners) * unused, main + (most - owners) * unused,
+                max([main, *ends]) + (most - owners) * unused,
+            ),
+            draft,
             stored * len(layers) + index * most, least * len(layers) + index * fewest, counted, drafts,
         ))  # fmt: skip
     return stages
 
 
-def _weights(r: SglangResolved, number: int, layers: range) -> tuple[int, int]:
+def _weights(r: SglangResolved, checkpoint: Checkpoint, number: int, layers: range) -> tuple[int, int]:
     """Bytes of one rank's weights: of the target model, and of the MTP layer.
 
     With DP attention each group holds attention and embedding for itself; experts, dense MLP and head are spread over all.
@@ -109,10 +115,10 @@ def _weights(r: SglangResolved, number: int, layers: range) -> tuple[int, int]:
     every = Split(r.tp, ep=r.ep > 1)
     group = Split(r.attention_tp)
     main = draft = 0
-    for module in r.checkpoint.modules:
+    for module in checkpoint.modules:
         alone = module.group.startswith("attention") or module.name == "embed_tokens"
         size = loaded_bytes(module, group if r.dp_attention and alone else every)
-        if r.checkpoint.is_mtp(module):
+        if checkpoint.is_mtp(module):
             draft += size * module.repeats if r.mtp and number == r.pp - 1 else 0
         elif module.layers is None:
             main += size if number == (0 if module.name == "embed_tokens" else r.pp - 1) else 0
@@ -142,7 +148,7 @@ def _context(r: SglangResolved) -> Band:
 def _weights_band(r: SglangResolved, stage: Stage) -> Band:
     if r.asked.weights_bytes is not None:
         return Band.exact(r.asked.weights_bytes)
-    return Band(stage.main_low, stage.main, stage.main).plus(other_term("sglang_load_extras").band)
+    return stage.main.plus(other_term("sglang_load_extras").band)
 
 
 def _rest(r: SglangResolved, stage: Stage, before: Band, inside: bool) -> Band:
@@ -192,7 +198,7 @@ def _counted_low(r: SglangResolved, stage: Stage) -> int:
 
 def _components(r: SglangResolved, stage: Stage, pool: TokenPool, inside: bool) -> list[Component]:
     printed = r.asked.weights_bytes is not None
-    main = Band.exact(r.asked.weights_bytes or 0) if printed else Band(stage.main_low, stage.main, stage.main)
+    main = Band.exact(r.asked.weights_bytes or 0) if printed else stage.main
     basis = "measured" if printed else "exact" if main.low == main.high else "estimated"
     source = "as printed by the log" if printed else WEIGHTS_SOURCE
     rows = [

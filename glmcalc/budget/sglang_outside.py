@@ -29,7 +29,7 @@ def outside_components(r: SglangResolved, before: Band, context: Band) -> list[C
     if r.checkpoint.geometry.sparse:
         note = "[chunk x context] in fp32, cut to a share of what is free"
         rows.append(
-            Component("indexer_logits", "Indexer logits", _logits(r, before), False, "config", LOGITS_SOURCE, note)
+            Component("indexer_logits", "Indexer logits", _logits(r, before), False, "estimated", LOGITS_SOURCE, note)
         )
     rows.append(
         listed("transients", "Other transients", "sglang_transients", False, "kernels' scratch, allocator growth")
@@ -59,8 +59,10 @@ def _logits(r: SglangResolved, before: Band) -> Band:
     share = sglang_rule("logits_share_of_free", r.version)
     cut = float(share.other if share.other is not None else share.value)
     cut = max(cut, float(share.value))
-    budget = round(min(cut * before.likely * (1 - r.fraction[0]), 0.3 * before.likely))
     full = r.chunked_prefill_size * r.context_length * 4
     short = r.chunked_prefill_size * min(r.context_length, _SHORT) * 4
-    size = min(full, budget)
-    return Band(min(short, size), size, size)
+    likely, high = (
+        min(full, round(min(cut * before.likely * (1 - fraction), 0.3 * before.likely)))
+        for fraction in (r.fraction[1], r.fraction[0])
+    )
+    return Band(min(short, likely), likely, high)

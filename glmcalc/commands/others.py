@@ -54,6 +54,7 @@ _MORE: dict[str, dict[str, tuple[str, bool]]] = {
         "-kvu": ("kv_unified", False), "--kv-unified": ("kv_unified", False),
     },
 }  # fmt: skip
+_TABLES = {"sglang": (_SGLANG, _MORE["sglang"]), "llama.cpp": (_LLAMA, _MORE["llama.cpp"])}
 _ALL = {"auto": "-1", "all": "-2"}  # of -ngl, as llama.cpp counts them
 
 
@@ -144,6 +145,31 @@ def converted(engine: str, more: dict[str, Any]) -> dict[str, Any]:
         else:
             settings[name] = human_int(name, text)
     return settings
+
+
+def takes_value(name: str) -> bool | None:
+    """Whether ``name``, a flag of SGLang or llama.cpp, takes a value; None where a budget reads none of that name."""
+    for table, more in _TABLES.values():
+        if name in more:
+            return more[name][1]
+        if name in table:
+            return True
+    return None
+
+
+def owners_of(name: str) -> tuple[str, ...]:
+    """The engines among SGLang and llama.cpp that have the flag ``name``."""
+    return tuple(engine for engine, (table, more) in _TABLES.items() if name in table or name in more)
+
+
+def read_options(engine: str, words: list[str]) -> dict[str, Any]:
+    """Settings of a deployment out of flags of ``engine`` that stand as options.
+
+    Raises:
+        InputError: a value that is none.
+    """
+    parsed = read_other(Launch(engine, words))
+    return {**parsed.settings, **converted(engine, parsed.engine_settings)}
 
 
 def without_effect(engine: str, flags: list[str]) -> tuple[list[str], list[str]]:

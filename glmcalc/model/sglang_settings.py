@@ -13,6 +13,7 @@ from glmcalc.facts.quantity import GIB
 from glmcalc.facts.sglang_rules import parse_sglang_version, sglang_rule
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
 from glmcalc.model.deployment import MTP_METHODS, Deployment
+from glmcalc.model.format_support import format_refusals
 from glmcalc.model.other_fields import refuse_foreign
 from glmcalc.model.other_resolved import Notes, chosen_device, memory_of, same
 
@@ -258,5 +259,5 @@ def _device_notes(chip: Device, checkpoint: Checkpoint, notes: Notes) -> None:
         )
     if chip.architecture == "sm121":
         notes.doubt(f"{chip.name} shares its memory with the host: what is free at start varies by GiB")
-    if checkpoint.recipe.fmt == "nvfp4" and chip.vendor == "AMD":
-        notes.refusals.append("NVFP4 has no kernels on AMD")
+    if known:
+        notes.refusals += format_refusals(checkpoint.recipe.fmt, "sglang", chip)

@@ -7,6 +7,7 @@ from typing import Any, Mapping, Sequence
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.commands import ParsedCommand
+from glmcalc.facts.engines import check_engine
 from glmcalc.facts.errors import InputError
 from glmcalc.present import state as states
 from glmcalc.present.bar import SHAPES, budget_bar
@@ -88,6 +89,7 @@ class Board:
                 self._paste_log(text)
                 return
             parsed = read_pasted(text)
+            check_engine(parsed.engine)
             state = states.from_settings(settings_of(parsed))
             state.setdefault("gpu", self.state.get("gpu") or states.DEFAULTS["gpu"])
             deployment = states.deployment(state)

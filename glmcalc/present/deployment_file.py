@@ -7,6 +7,7 @@ import json
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
+from glmcalc.model.deployment import OTHERS_OWN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ def read_deployment(path: str) -> tuple[dict[str, Any], ParsedCommand]:
 
     stated = _table(path)
     own = {name: value for name, value in stated.items() if name in _OWN}
-    words = [word for name, value in stated.items() if name not in _OWN for word in _words(name, value)]
+    others = {name: stated[name] for name in OTHERS_OWN if name in stated}
+    flags = {name: value for name, value in stated.items() if name not in own and name not in others}
+    words = [word for name, value in flags.items() for word in _words(name, value)]
     parsed = read_vllm_arguments(Launch("vllm", words), {})
     for flag in parsed.unknown:
         raise _unknown(str(flag["flag"])[2:].replace("-", "_"), stated)
@@ -49,6 +52,8 @@ def read_deployment(path: str) -> tuple[dict[str, Any], ParsedCommand]:
     settings = settings_of(parsed)
     for name, value in own.items():
         settings.update(_own(name, value))
+    for name, value in others.items():  # checked where the deployment is made
+        settings[name] = tuple(value) if isinstance(value, list) else value
     return settings, parsed
 
 

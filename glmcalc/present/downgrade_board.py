@@ -7,6 +7,7 @@ from typing import Any, Mapping
 from urllib.parse import parse_qsl, quote
 
 from glmcalc.advise.ladder import Ladder, downgrade
+from glmcalc.facts.engines import check_engine
 from glmcalc.facts.errors import InputError
 from glmcalc.logs.secrets import mask
 from glmcalc.model.deployment import Deployment
@@ -82,7 +83,9 @@ class Descent:
 
         read: dict[str, str] = {}
         if self.command:
-            read = states.from_settings(settings_of(read_pasted(self.command)))
+            parsed = read_pasted(self.command)
+            check_engine(parsed.engine)
+            read = states.from_settings(settings_of(parsed))
         base = {**read, **self.state}
         if "gpu" not in base:
             base["gpu"] = states.DEFAULTS["gpu"]

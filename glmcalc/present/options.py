@@ -8,6 +8,7 @@ import re
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
 from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, read_deployment
+from glmcalc.present.others_flags import add_others_flag, others_settings
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,11 @@ if TYPE_CHECKING:
 
 # Engine flags that move memory: name, short form, metavar, help. Values are read by the reader of pasted commands.
 ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
-    (("--quantization", "-q"), "FORMAT", "bf16, fp8, nvfp4, mxfp4, w4afp8, w4a16, awq, mlx-4bit or a GGUF type (default: what the checkpoint says)"),
+    (
+        ("--quantization", "-q"),
+        "FORMAT",
+        "bf16 fp8 nvfp4 mxfp4 w4afp8 w4a16 awq mlx-4bit, or a GGUF type (default: the model's)",
+    ),
     (("--tensor-parallel-size", "-tp"), "N", "GPUs that share each layer"),
     (("--pipeline-parallel-size", "-pp"), "N", "groups of layers"),
     (("--data-parallel-size", "-dp"), "N", "replicas of attention"),
@@ -76,8 +81,10 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
     if gpu:
         ours.add_argument("--gpu", metavar="ID", help="such as h200_sxm; glmcalc hardware lists them")
     ours.add_argument("--gpus", metavar="N", help="how many (default: what the parallel sizes need)")
-    ours.add_argument("--engine", metavar="NAME", help="vllm (others are not modelled yet)")
-    ours.add_argument("--engine-version", metavar="X.Y.Z", help="release of vLLM (default: 0.33.0)")
+    ours.add_argument(
+        "--engine", metavar="NAME", help="vllm, sglang or llama.cpp, whose own flags are taken too (budget)"
+    )
+    ours.add_argument("--engine-version", metavar="X.Y.Z", help="release of the engine (default: the newest known)")
     ours.add_argument("--deployment", metavar="FILE", help="TOML or JSON with the same names")
     if gpu:
         ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
@@ -101,6 +108,9 @@ def add_passed_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> No
         if not re.match(r"--?[A-Za-z]", name) or " " in name or name in declared:
             continue
         arity = flag_arity(name)
+        if arity is None and add_others_flag(parser, name):
+            declared.add(name)
+            continue
         if arity is None and not name.startswith("--"):
             continue
         if arity is None:
@@ -178,6 +188,7 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
         settings.update(stated)
         parsed = merge_parsed(parsed, said)
     settings.update(own_settings(args))
+    settings.update(others_settings(args, settings.get("engine")))
     deployment = Deployment.from_settings(settings)
     if deployment.calibration is not None:
         from glmcalc.model.resolved import check_calibration

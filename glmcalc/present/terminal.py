@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Mapping, Sequence
 
-_WORDS = {"fits": "FITS", "marginal": "MARGINAL", "does_not_fit": "DOES NOT FIT", "unsupported": "UNSUPPORTED"}
+WORDS = {"fits": "FITS", "marginal": "MARGINAL", "does_not_fit": "DOES NOT FIT", "unsupported": "UNSUPPORTED"}
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str], right: Sequence[int] = ()) -> str:
@@ -27,7 +27,11 @@ def table(rows: Sequence[Sequence[object]], headers: Sequence[str], right: Seque
 def budget_text(data: dict[str, Any]) -> str:
     """One budget: verdict, what to do, the table of one GPU, the command, warnings."""
     verdict, deployment = data["verdict"], data["deployment"]
-    lines = [f"{_WORDS[verdict['status']]}  {verdict['reason']}"]
+    if deployment["engine"] != "vllm":
+        from glmcalc.present.other_text import other_budget_text
+
+        return other_budget_text(data)
+    lines = [f"{WORDS[verdict['status']]}  {verdict['reason']}"]
     if verdict["stage"]:
         lines.append(f"Stage: {verdict['stage']}")
     lines += _advice_lines(verdict, deployment)
@@ -42,7 +46,7 @@ def budget_text(data: dict[str, Any]) -> str:
     lines += [f"Warning: {text}" for text in data["warnings"]]
     for key, words in (("not_modelled", "Not modelled"), ("no_effect_on_memory", "No effect on memory")):
         if data[key]:
-            lines.append(f"{words}: {', '.join(_flag(row) for row in data[key])}")
+            lines.append(f"{words}: {', '.join(flag_text(row) for row in data[key])}")
     return "\n".join(lines)
 
 
@@ -104,7 +108,8 @@ def _kv_line(data: dict[str, Any]) -> str:
     return text
 
 
-def _flag(row: object) -> str:
+def flag_text(row: object) -> str:
+    """A flag of a list of flags, whether or not what was nearest to it stands beside it."""
     return row if isinstance(row, str) else str(row.get("flag", row)) if isinstance(row, dict) else str(row)
 
 
@@ -176,7 +181,7 @@ def parse_text(data: dict[str, Any]) -> str:
     lines += [f"  {name} = {value}" for name, value in data["settings"].items()]
     for key in ("unresolved", "not_modelled", "no_effect_on_memory", "unknown", "warnings"):
         if data[key]:
-            lines.append(f"{key.replace('_', ' ').capitalize()}: {', '.join(_flag(row) for row in data[key])}")
+            lines.append(f"{key.replace('_', ' ').capitalize()}: {', '.join(flag_text(row) for row in data[key])}")
     return "\n".join(lines)
 
 
