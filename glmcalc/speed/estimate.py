@@ -66,10 +66,11 @@ def speed(
         reason = f"{choice.preset.label}: every record is of one request at a time"
     if reason is None and running > SATURATED:
         reason = f"more than {SATURATED} requests at once: published figures are those of a queue, and the formula is above them"
-    if reason is None and running < 1:
+    too_large = reason is None and running < 1
+    if too_large:
         reason = asked.room.reason or f"the KV pool does not hold one request of {context:,} tokens on this deployment"
     if reason is not None or choice is None:
-        return nothing(asked, need.context, need.concurrency, reason or "", notes)
+        return nothing(asked, need.context, need.concurrency, reason or "", notes, too_large)
     return _estimate(asked, need, choice, running, accepted, acceptance_length is not None, notes)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from typing import Any, Sequence
 
 NO_MEASUREMENT = "no measurement of this stack"
+DOES_NOT_FIT = "does not fit"
 
 
 @record
@@ -20,6 +21,7 @@ class Speed:
     """The answer; every figure is None where ``reason`` says why.
 
     Attributes:
+        too_large: no figure, because the deployment does not hold one such request.
         running: requests that run at once, of ``concurrency`` asked for.
         choice: the preset, None where no figure is given.
         band: ``A`` (1.8 times from end to end), ``B`` (4) or ``C`` (7, no measurement of this stack).
@@ -43,6 +45,7 @@ class Speed:
     tok_s_total: Range | None
     reason: str | None
     notes: tuple[str, ...]
+    too_large: bool = False
 
     @property
     def records(self) -> int:
@@ -52,8 +55,10 @@ class Speed:
     @property
     def basis(self) -> str:
         """What the figures rest on, as one phrase."""
-        if self.choice is None or self.choice.band == "C":
-            single = self.choice is not None and len(self.choice.preset.rows) == 1 and not self.stands_in
+        if self.choice is None:
+            return DOES_NOT_FIT if self.too_large else NO_MEASUREMENT
+        if self.choice.band == "C":
+            single = len(self.choice.preset.rows) == 1 and not self.stands_in
             return "a single report" if single else NO_MEASUREMENT
         if self.band == "C":
             return "extrapolated"
@@ -96,11 +101,11 @@ class Speed:
         }
 
 
-def nothing(asked: Asked, context: int, concurrency: int, reason: str, notes: Sequence[str]) -> Speed:
+def nothing(asked: Asked, context: int, concurrency: int, reason: str, notes: Sequence[str], too_large: bool) -> Speed:
     """No figure, and why."""
     return Speed(
         asked, context, concurrency, 0, None, None, (), None, None, None, None, None, reason,
-        tuple(note for note in notes if asked.room.reason != note),
+        tuple(note for note in notes if asked.room.reason != note), too_large,
     )  # fmt: skip
 
 
