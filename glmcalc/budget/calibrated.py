@@ -10,6 +10,7 @@ from __future__ import annotations
 from glmcalc.budget import runtime
 from glmcalc.budget.result import Component
 from glmcalc.budget.terms import stock_terms
+from glmcalc.facts.columns import larger, rounded
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, combine
 from glmcalc.model.resolved import Resolved, measured_at, mismatch
@@ -79,12 +80,12 @@ def _prior(r: Resolved, printed: bool) -> dict[str, Component]:
 
 def _moved(measured: Band | None, before: Component, now: Component) -> Component:
     """One term at the new setting."""
-    if measured is None or before.band == Band.exact(0) or now.band == Band.exact(0):
+    if measured is None or before.band.nothing or now.band.nothing:
         return now  # not measured, or only one of the two settings has it
     likely = measured.likely
     if now.name in _SCALE and before.band.likely > 0:
-        likely = round(measured.likely * now.band.likely / before.band.likely)
-    doubt = round(_DOUBT_OF_A_MOVE * abs(likely - measured.likely))
+        likely = rounded(measured.likely * now.band.likely / before.band.likely)
+    doubt = rounded(_DOUBT_OF_A_MOVE * abs(likely - measured.likely))
     band = _at_least_zero(
         likely - (measured.likely - measured.low) - doubt, likely, likely + measured.high - measured.likely + doubt
     )
@@ -95,7 +96,7 @@ def _forks_overhead(measured: Band | None, before: dict[str, Component], now: di
     """A fork's overhead, which no formula splits: as measured, moved by what upstream's formulas say of the difference."""
     moves = [_difference(before[name].band, now[name].band) for name in now]
     sum_ = combine([measured or Band.exact(0), *moves])
-    note = "measured; moved by upstream's formulas" if any(move.likely for move in moves) else "as measured"
+    note = "as measured" if all(move.nothing for move in moves) else "measured; moved by upstream's formulas"
     band = _at_least_zero(sum_.low, sum_.likely, sum_.high)
     return Component("fork_overhead", "Fork's overhead", band, True, "calibrated", SOURCE, note)
 
@@ -113,17 +114,17 @@ def _spread(moves: list[Band], half_width: int) -> Band:
 
 def _difference(before: Band, now: Band) -> Band:
     """What a term moves by: with its whole range where only one of two settings has it, else half of it to each side."""
-    if before == Band.exact(0):
+    if before.nothing:
         return now
-    if now == Band.exact(0):
+    if now.nothing:
         return Band(-before.high, -before.likely, -before.low)
     move = now.likely - before.likely
-    doubt = round(_DOUBT_OF_A_MOVE * abs(move))
+    doubt = rounded(_DOUBT_OF_A_MOVE * abs(move))
     return Band(move - doubt, move, move + doubt)
 
 
 def _at_least_zero(low: int, likely: int, high: int) -> Band:
-    return Band(max(low, 0), max(likely, 0), max(high, 0))
+    return Band(larger(low, 0), larger(likely, 0), larger(high, 0))
 
 
 def _half_width(r: Resolved, at: Resolved) -> int:

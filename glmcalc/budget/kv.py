@@ -6,6 +6,7 @@ Every function is the engine's closed form (vLLM 0.33.0, ``v1/core/kv_cache_plan
 
 from __future__ import annotations
 
+from glmcalc.facts.columns import cut, either, larger, smaller
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import ceil_div, engine_gib
 from glmcalc.model.geometry import Geometry
@@ -83,12 +84,12 @@ def printed_tokens(num_blocks: int, per_request: int, max_model_len: int) -> int
     >>> printed_tokens(18393, 501, 32001)
     1174839
     """
-    return int(num_blocks / per_request * max_model_len)
+    return cut(num_blocks / per_request * max_model_len)
 
 
 def estimated_max_model_len(available: int, block_bytes: int, dcp: int, block_size: int) -> int:
     """Longest request that fits beside the null block, in tokens: whole blocks times ``block_size * dcp``."""
-    return block_size * dcp * max((available - block_bytes) // block_bytes, 0)
+    return block_size * dcp * larger((available - block_bytes) // block_bytes, 0)
 
 
 @record
@@ -109,6 +110,7 @@ class Pool:
         num_blocks: the smallest over stages, null block included. None where nothing is left.
         message: what the engine prints when it does not start, else None.
         estimated_max_model_len: tokens of the longest request that would fit, capped by ``max_model_len``.
+        figures: the numbers behind it.
     """
 
     fits: bool
@@ -120,6 +122,7 @@ class Pool:
     estimated_max_model_len: int | None
     message: str | None
     stage_key: str | None
+    figures: PoolFigures
 
 
 def plan_pool(
@@ -141,52 +144,98 @@ def plan_pool(
         auto_fit: find the longest length that fits, as ``--max-model-len auto`` does.
         tokens_from_blocks: print tokens as older engines do, ``num_blocks * block_size * dcp``.
     """
+    return pool_of(
+        pool_figures(stages, max_model_len, dcp, block_size, num_gpu_blocks_override, auto_fit, tokens_from_blocks)
+    )
+
+
+def pool_of(figures: PoolFigures) -> Pool:
+    """The numbers of one deployment with the engine's words, and None for what does not exist."""
+    length, needed = figures.max_model_len, figures.blocks_per_request
+    key = POOL_STAGES[figures.outcome]
+    if figures.outcome == NO_LENGTH:
+        return Pool(False, 0, None, 0, None, None, None, AUTO_FIT_MESSAGE, key, figures)
+    if figures.outcome == NO_BLOCKS:
+        return Pool(False, length, None, needed, None, None, None, NO_BLOCKS_MESSAGE, key, figures)
+    message = None
+    if figures.outcome == TOO_SMALL:
+        message = too_long_message(length, figures.short_of, figures.usable, figures.estimated_max_model_len)
+    return Pool(
+        figures.outcome == FITS, length, figures.num_blocks, needed, figures.tokens, figures.max_concurrency,
+        figures.estimated_max_model_len, message, key, figures,
+    )  # fmt: skip
+
+
+FITS, TOO_SMALL, NO_BLOCKS, NO_LENGTH = range(4)
+POOL_STAGES = (None, "startup_kv_too_small", "startup_no_kv_blocks", "startup_no_kv_blocks")
+
+
+@record
+class PoolFigures:
+    """The numbers of a :class:`Pool`; each may be a column.
+
+    Attributes:
+        outcome: :data:`FITS`, :data:`TOO_SMALL`, :data:`NO_BLOCKS` or :data:`NO_LENGTH` (auto-fit finds none). Under the last
+            two, blocks, tokens, concurrency and estimate are 0 and mean nothing.
+        short_of, usable: bytes that one request needs, and has, on the first stage on which it does not fit; else 0.
+    """
+
+    outcome: int
+    max_model_len: int
+    num_blocks: int
+    blocks_per_request: int
+    tokens: int
+    max_concurrency: float
+    estimated_max_model_len: int
+    short_of: int
+    usable: int
+
+
+def pool_figures(
+    stages: list[Stage],
+    max_model_len: int,
+    dcp: int,
+    block_size: int,
+    num_gpu_blocks_override: int | None,
+    auto_fit: bool,
+    tokens_from_blocks: bool,
+) -> PoolFigures:
+    """The engine's planning in numbers; arguments as for :func:`plan_pool`, and sizes may be columns."""
     budgets = [
         num_gpu_blocks_override * stage.bytes_per_block if num_gpu_blocks_override is not None else stage.available
         for stage in stages
     ]
-    length = max_model_len
+    estimates = [estimated_max_model_len(b, s.bytes_per_block, dcp, block_size) for s, b in zip(stages, budgets)]
+    blocks = least_of([budget // stage.bytes_per_block for stage, budget in zip(stages, budgets)])
+    length, outcome, short_of, usable = max_model_len, FITS, 0, 0
     if auto_fit:
-        fitting = min(
-            estimated_max_model_len(budget, stage.bytes_per_block, dcp, block_size)
-            for stage, budget in zip(stages, budgets)
-        )
-        length = min(max_model_len, fitting)
-        if length <= 0:
-            return Pool(False, 0, None, 0, None, None, None, AUTO_FIT_MESSAGE, "startup_no_kv_blocks")
-    needed_blocks = blocks_per_request(length, dcp, block_size)
-    for stage, budget in zip(stages, budgets):
-        usable = budget - stage.bytes_per_block
-        if usable <= 0:
-            return Pool(
-                False, length, None, needed_blocks, None, None, None, NO_BLOCKS_MESSAGE, "startup_no_kv_blocks"
-            )  # fmt: skip
-        if needed_blocks * stage.bytes_per_block > usable:
-            estimate = min(estimated_max_model_len(budget, stage.bytes_per_block, dcp, block_size), length)
-            message = too_long_message(length, needed_blocks * stage.bytes_per_block, usable, estimate)
-            blocks = min(b // s.bytes_per_block for s, b in zip(stages, budgets))
-            return _pool(False, length, blocks, needed_blocks, dcp, block_size, tokens_from_blocks, estimate, message)
-    blocks = min(budget // stage.bytes_per_block for stage, budget in zip(stages, budgets))
-    estimate = min(estimated_max_model_len(b, s.bytes_per_block, dcp, block_size) for s, b in zip(stages, budgets))
-    return _pool(
-        True, length, blocks, needed_blocks, dcp, block_size, tokens_from_blocks, min(estimate, max_model_len), None
+        length = smaller(max_model_len, least_of(estimates))
+        outcome = either(length > 0, FITS, NO_LENGTH)
+        length = larger(length, 0)
+    needed = blocks_per_request(length, dcp, block_size)
+    estimate = smaller(least_of(estimates), max_model_len)
+    for stage, budget, own in zip(stages, budgets, estimates):  # the first stage that does not hold it decides
+        left, asked = budget - stage.bytes_per_block, needed * stage.bytes_per_block
+        here = either(left <= 0, NO_BLOCKS, either(asked > left, TOO_SMALL, FITS))
+        first = (outcome == FITS) & (here != FITS)
+        outcome = either(first, here, outcome)
+        estimate = either(first, smaller(own, length), estimate)
+        short_of, usable = either(first, asked, short_of), either(first, left, usable)
+    known = outcome < NO_BLOCKS
+    blocks, needed = either(known, blocks, 0), either(outcome == NO_LENGTH, 0, needed)
+    each = larger(needed, 1)
+    tokens = blocks * block_size * dcp if tokens_from_blocks else printed_tokens(blocks, each, length)
+    return PoolFigures(
+        outcome, length, blocks, needed, tokens, blocks / each, either(known, estimate, 0), short_of, usable
     )  # fmt: skip
 
 
-def _pool(
-    fits: bool,
-    length: int,
-    blocks: int,
-    needed: int,
-    dcp: int,
-    block_size: int,
-    old: bool,
-    estimate: int,
-    message: str | None,
-) -> Pool:
-    tokens = blocks * block_size * dcp if old else printed_tokens(blocks, needed, length)
-    key = None if fits else "startup_kv_too_small"
-    return Pool(fits, length, blocks, needed, tokens, blocks / needed, estimate, message, key)
+def least_of(values: list[int]) -> int:
+    """The smallest of some numbers or columns."""
+    least = values[0]
+    for value in values[1:]:
+        least = smaller(least, value)
+    return least
 
 
 def too_long_message(max_model_len: int, needed: int, available: int, estimate: int) -> str:

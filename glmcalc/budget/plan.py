@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
-
 from glmcalc.budget import kv, runtime, weights, workspaces
 from glmcalc.budget.calibrated import SOURCE as CALIBRATED
 from glmcalc.budget.calibrated import Calibrated, calibrated
 from glmcalc.budget.result import Component, KvCache, Plan
 from glmcalc.budget.terms import inside_terms
 from glmcalc.budget.verdict import judge
+from glmcalc.facts.columns import cut, either, every, larger, raised, rounded
 from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
-from glmcalc.facts.quantity import Band, combine
+from glmcalc.facts.quantity import Band, band_where, combine
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved, resolve
 
@@ -35,25 +34,83 @@ def plan(deployment: Deployment) -> Plan:
     'fits'
     """
     resolved = resolve(deployment)
-    measured = calibrated(resolved)
-    stages = _stages(resolved, measured)
-    memory = _memory(resolved)
-    terms = list(measured.terms) if measured else inside_terms(resolved)
-    pools = _pools(resolved, stages, memory, terms, measured)
-    binding = min(range(len(stages)), key=lambda i: (pools[i].likely // stages[i].block_bytes, -stages[i].block_bytes))
-    cache = _cache(resolved, stages, pools, binding)
-    components = _components(resolved, stages[binding], terms, pools[binding], cache, measured)
-    requested = math.ceil(memory.likely * resolved.gpu_memory_utilization) if memory else None
-    verdict = judge(resolved, components, cache, memory)
-    return Plan(resolved, tuple(components), cache, memory, requested, verdict)
+    made = figures_of(resolved)
+    cache = _cache(resolved, made)
+    requested = raised(made.memory.likely * resolved.gpu_memory_utilization) if made.memory else None
+    verdict = judge(resolved, list(made.components), cache, made.memory)
+    return Plan(resolved, made.components, cache, made.memory, requested, verdict)
+
+
+@record
+class Figures:
+    """The numbers of a budget, before any verdict; every size may be a column.
+
+    Attributes:
+        available: the pool of the pipeline stage with the fewest blocks, bytes per rank.
+        stages: block and pool of each pipeline stage, at the low, the likely and the high end.
+        pools: the engine's planning at each of them.
+        block_bytes, block_bytes_low: of the largest stage; ``low`` where the release leaves the layers open.
+    """
+
+    components: tuple[Component, ...]
+    available: Band
+    stages: tuple[list[kv.Stage], list[kv.Stage], list[kv.Stage]]
+    pools: tuple[kv.PoolFigures, kv.PoolFigures, kv.PoolFigures]
+    block_bytes: int
+    block_bytes_low: int
+    memory: Band | None
+
+
+def figures_of(r: Resolved) -> Figures:
+    """The numbers of the budget of a deployment: what stands before the pool, the pool, and what comes after it.
+
+    Lengths, sequences, batched tokens and utilization of ``r`` may be columns (``glmcalc.solve.sweep``).
+    """
+    measured = calibrated(r)
+    stages = _stages(r, measured)
+    memory = _memory(r)
+    terms = list(measured.terms) if measured else inside_terms(r)
+    bands = _pools(r, stages, memory, terms, measured)
+    rows = (
+        [kv.Stage(stage.block_bytes, band.low) for stage, band in zip(stages, bands)],
+        [kv.Stage(stage.block_bytes, band.likely) for stage, band in zip(stages, bands)],
+        [kv.Stage(stage.block_bytes_low, band.high) for stage, band in zip(stages, bands)],
+    )
+    old = rule("printed_tokens", r.version).value == "blocks"
+    pools = tuple(
+        kv.pool_figures(row, r.max_model_len, r.dcp, r.block_size, r.asked.num_gpu_blocks_override, r.auto_fit, old)
+        for row in rows
+    )
+    stage, pool = _fewest_blocks(stages, bands)
+    largest = max(stages, key=lambda stage: stage.block_bytes)
+    components = _components(r, stage, terms, pool, pools[1], largest.block_bytes, measured)
+    return Figures(
+        tuple(components), pool, rows, (pools[0], pools[1], pools[2]), largest.block_bytes, largest.block_bytes_low, memory
+    )  # fmt: skip
+
+
+def _fewest_blocks(stages: list[_Stage], pools: list[Band]) -> tuple[_Stage, Band]:
+    """The stage whose pool has the fewest blocks, of equal ones that with the largest block; and its pool."""
+    stage, pool = stages[0], pools[0]
+    for other, its in zip(stages[1:], pools[1:]):
+        ours, theirs = pool.likely // stage.block_bytes, its.likely // other.block_bytes
+        fewer = (theirs < ours) | ((theirs == ours) & (other.block_bytes > stage.block_bytes))
+        stage = _Stage(
+            band_where(fewer, other.main, stage.main), either(fewer, other.mtp, stage.mtp),
+            other.certain if every(fewer) else stage.certain,
+            either(fewer, other.block_bytes, stage.block_bytes), either(fewer, other.block_bytes_low, stage.block_bytes_low),
+        )  # fmt: skip
+        pool = band_where(fewer, its, pool)
+    return stage, pool
 
 
 @record
 class _Stage:
-    """One pipeline stage: its weights (the release may leave a range open) and its block."""
+    """One pipeline stage: its weights (``certain``, or the release leaves a range open) and its block."""
 
     main: Band
     mtp: int
+    certain: bool
     block_bytes: int
     block_bytes_low: int
 
@@ -76,8 +133,9 @@ def _stages(r: Resolved, measured: Calibrated | None) -> list[_Stage]:
         repeated = loaded[index].repeated_if_sequence_parallel
         band = Band(least[index].low, main, most[index].high + repeated).plus(shift)
         owners_only = ruling.other is not None or not every
+        certain = least[index].low == main == most[index].high and not repeated
         stages.append(_Stage(
-            band, loaded[index].mtp, _block_bytes(r, layers, last, every), _block_bytes(r, layers, last, not owners_only),
+            band, loaded[index].mtp, certain, _block_bytes(r, layers, last, every), _block_bytes(r, layers, last, not owners_only),
         ))  # fmt: skip
     return stages
 
@@ -115,30 +173,23 @@ def _pools(
     for stage in stages:
         parts = [component.band for component in terms] + [_weights_band(r, stage)]
         used = combine(parts, least)
-        below, above = round((used.high - used.likely) * wider), round((used.likely - used.low) * wider)
+        below, above = rounded((used.high - used.likely) * wider), rounded((used.likely - used.low) * wider)
         if measured:
             below, above = measured.spread.high, -measured.spread.low
         low, likely, high = (
-            math.ceil(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high)
+            raised(total * r.gpu_memory_utilization) for total in (memory.low, memory.likely, memory.high)
         )
         pools.append(Band(low - used.likely - below, likely - used.likely, high - used.likely + above))
     return pools
 
 
-def _cache(r: Resolved, stages: list[_Stage], pools: list[Band], binding: int) -> KvCache:
-    def planned(end: str, blocks: str = "block_bytes") -> kv.Pool:
-        rows = [kv.Stage(getattr(stage, blocks), getattr(pool, end)) for stage, pool in zip(stages, pools)]
-        old = rule("printed_tokens", r.version).value == "blocks"
-        return kv.plan_pool(
-            rows, r.max_model_len, r.dcp, r.block_size, r.asked.num_gpu_blocks_override, r.auto_fit, old
-        )
-
-    largest = max(stages, key=lambda stage: stage.block_bytes)
-    per_token = _per_token(largest.block_bytes, r.block_size * r.dcp)
-    low = _per_token(largest.block_bytes_low, r.block_size * r.dcp)
+def _cache(r: Resolved, made: Figures) -> KvCache:
+    per_token = _per_token(made.block_bytes, r.block_size * r.dcp)
+    low = _per_token(made.block_bytes_low, r.block_size * r.dcp)
+    least, likely, most = (kv.pool_of(figures) for figures in made.pools)
     return KvCache(
-        r.record, r.block_size, largest.block_bytes, per_token, low if low != per_token else None, pools[binding],
-        planned("likely"), planned("low"), planned("high", "block_bytes_low"),
+        r.record, r.block_size, made.block_bytes, per_token, low if low != per_token else None, made.available,
+        likely, least, most,
     )  # fmt: skip
 
 
@@ -148,11 +199,12 @@ def _per_token(block_bytes: int, tokens: int) -> int | float:
 
 
 def _components(
-    r: Resolved, stage: _Stage, terms: list[Component], pool: Band, cache: KvCache, measured: Calibrated | None
-) -> list[Component]:
+    r: Resolved, stage: _Stage, terms: list[Component], pool: Band, planned: kv.PoolFigures, block_bytes: int,
+    measured: Calibrated | None,
+) -> list[Component]:  # fmt: skip
     printed = r.asked.weights_bytes is not None
     main = Band.exact(r.asked.weights_bytes or 0) if printed else stage.main
-    basis = "measured" if printed else ("exact" if main.low == main.high else "estimated")
+    basis = "measured" if printed else ("exact" if stage.certain else "estimated")
     origin = "as printed by the log" if printed else weights.SOURCE
     if measured and measured.weights_printed and not printed:
         basis, origin = "calibrated", CALIBRATED
@@ -164,14 +216,13 @@ def _components(
         ),
         *terms,
     ]
-    shown = Band(max(pool.low, 0), max(pool.likely, 0), max(pool.high, 0))
+    shown = Band(larger(pool.low, 0), larger(pool.likely, 0), larger(pool.high, 0))
     if r.asked.num_gpu_blocks_override is not None:
-        shown = Band.exact(r.asked.num_gpu_blocks_override * cache.bytes_per_block)
+        shown = Band.exact(r.asked.num_gpu_blocks_override * block_bytes)
     given = r.asked.available_kv_bytes is not None or r.asked.kv_cache_memory_bytes is not None
     pool_basis = "measured" if given else ("calibrated" if measured else "estimated")
     rows.append(Component("kv_pool", "KV pool", shown, True, pool_basis, "what remains"))
-    concurrency = int(cache.pool.max_concurrency or 0)
-    transient = runtime.unprofiled_transients(r, concurrency)
+    transient = runtime.unprofiled_transients(r, cut(planned.max_concurrency))
     context = runtime.context_term(r)
     rows += [
         Component("late_buffers", "Late buffers", _late(r, measured), False, "calibrated" if measured and measured.graphs_above is not None else "estimated", workspaces.SOURCE, "indexer and block tables, graphs above their estimate"),

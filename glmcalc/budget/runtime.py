@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 from glmcalc.budget import workspaces
 from glmcalc.budget.kv import indexer_record_bytes
+from glmcalc.facts.columns import either, larger, rounded, smaller
 from glmcalc.facts.engines import rule
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
@@ -84,9 +85,9 @@ def _terms() -> dict[str, dict[str, Any]]:
 
 def workspace_factor(resolved: Resolved) -> int:
     """Prefill workspace factor of the release at this length; the larger where the release leaves it open."""
-    if resolved.max_model_len <= workspaces.LONG:
-        return 5
-    return int(rule("workspace_factor_long", resolved.version).value)
+    return either(
+        resolved.max_model_len <= workspaces.LONG, 5, int(rule("workspace_factor_long", resolved.version).value)
+    )
 
 
 def workspace_bytes(resolved: Resolved) -> int:
@@ -106,7 +107,7 @@ def workspace_bytes(resolved: Resolved) -> int:
         kernel = workspaces.bf16_workspace_bytes(tokens, heads, g.kv_lora_rank, g.qk_rope_head_dim)
     else:
         kernel = 0  # FlashInfer's fixed workspace is part of the load extras
-    return max(gather, kernel)
+    return larger(gather, kernel)
 
 
 def workspace_in_printed_weights(resolved: Resolved) -> bool:
@@ -127,7 +128,7 @@ def activation_peak(resolved: Resolved) -> Band:
     sampler = _sampler_copies(resolved)
     one_copy = resolved.max_num_seqs * g.vocab_size * 4
     ends = [
-        round(max(base + forward * tokens, copies * one_copy))
+        rounded(larger(base + forward * tokens, copies * one_copy))
         for forward, copies in ((each.low, sampler[0]), (each.likely, sampler[1]), (each.high, sampler[2]))
     ]
     return Band(*ends)
@@ -150,10 +151,14 @@ def graph_count(max_num_seqs: int, depth: int, largest: int | None, cap: int) ->
     >>> graph_count(1024, 0, None, 512), graph_count(64, 0, None, 512), graph_count(1, 0, None, 512)
     (102, 30, 3)
     """
-    top = largest if largest is not None else min(2 * max_num_seqs * (1 + depth), cap)
-    sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if size <= top]
-    full = [size for size in sizes if size <= max_num_seqs]
-    return len(sizes) + len(full)
+    top = largest if largest is not None else smaller(2 * max_num_seqs * (1 + depth), cap)
+    return _capture_sizes(top) + _capture_sizes(smaller(top, max_num_seqs))
+
+
+def _capture_sizes(top: int) -> int:
+    """How many sizes there are up to ``top``."""
+    small = (top > 0) + 0 + (top > 1) + (top > 3) + smaller(top, 255) // 8
+    return small + larger((top - 240) // 16, 0)
 
 
 def cuda_graphs(resolved: Resolved) -> Band:
@@ -173,7 +178,9 @@ def graph_memory(resolved: Resolved) -> Band:
     count = graph_count(resolved.max_num_seqs, 0, resolved.asked.max_cudagraph_capture_size, _graph_cap(resolved))
     factor = term("graph_mtp_factor")
     low, likely, high = (factor.low, factor.likely, factor.high) if resolved.mtp else (1, 1, 1)
-    return Band(round(count * each.low * low), round(count * each.likely * likely), round(count * each.high * high))
+    return Band(
+        rounded(count * each.low * low), rounded(count * each.likely * likely), rounded(count * each.high * high)
+    )
 
 
 def graph_term(resolved: Resolved) -> Term:
@@ -208,9 +215,9 @@ def late_buffers(resolved: Resolved) -> Band:
     """What is allocated after the pool is sized: the buffers, plus what the graphs take above their estimate."""
     size = late_buffer_size(resolved)
     graphs, inside = graph_memory(resolved), cuda_graphs(resolved)
-    if inside.likely == 0:
+    if inside.nothing:
         return Band(size + graphs.low // 4, size + graphs.likely // 2, size + graphs.likely)
-    return Band(size, size, size + round(0.34 * graphs.likely))
+    return Band(size, size, size + rounded(0.34 * graphs.likely))
 
 
 def unprofiled_transients(resolved: Resolved, rows: int) -> Band:
@@ -226,7 +233,7 @@ def unprofiled_transients(resolved: Resolved, rows: int) -> Band:
         return other
     upcast = resolved.device.architecture in ("sm100", "sm103")
     per_request = 1 + (resolved.num_speculative_tokens if resolved.mtp else 0)
-    likely_rows = min(max(rows, 1), resolved.max_num_seqs) * per_request
+    likely_rows = smaller(larger(rows, 1), resolved.max_num_seqs) * per_request
     likely = workspaces.decode_logits_bytes(likely_rows, resolved.max_model_len, upcast)
     most = workspaces.decode_logits_bytes(resolved.max_num_seqs * per_request, resolved.max_model_len, upcast)
     ruling = rule("split_kv_accumulators", resolved.version)
@@ -234,12 +241,12 @@ def unprofiled_transients(resolved: Resolved, rows: int) -> Band:
     heads = g.num_attention_heads // resolved.tp
     if resolved.record == "fp8_ds_mla" and heads < 32 and ruling.value == "allocated":
         one = workspaces.split_kv_accumulator_bytes(resolved.max_num_batched_tokens, latent=g.kv_lora_rank)
-        scratch, scratch_high = (0 if ruling.other else one), round(one * term("accumulator_copies").high)
+        scratch, scratch_high = (0 if ruling.other else one), rounded(one * term("accumulator_copies").high)
     # Logits, scratch and the rest are not alive at the same instant: the largest counts, the rest is allocator growth.
     return Band(
         other.low,
-        max(other.likely, likely, scratch),
-        max(most, scratch_high) + other.high,
+        larger(larger(other.likely, likely), scratch),
+        larger(most, scratch_high) + other.high,
     )
 
 

@@ -34,7 +34,7 @@ def stock_terms(r: Resolved, printed: bool) -> list[Component]:
     driver = "non_torch_many" if r.tp > 1 else "non_torch_one"
     terms.append(_listed("non_torch", "Driver, after baseline", driver, "grows while loading and profiling"))
     graphs, each = runtime.cuda_graphs(r), runtime.graph_term(r)
-    basis = "exact" if graphs == Band.exact(0) else each.kind
+    basis = "exact" if graphs.nothing else each.kind
     terms.append(Component("cuda_graphs", "CUDA graphs", graphs, True, basis, each.source, "the engine's estimate"))
     return terms
 

@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 
 from glmcalc.budget.kv import estimated_max_model_len
+from glmcalc.budget.margins import STAGES, Margin, beyond_line, free_memory, loaded_bytes, margins, running_bytes
 from glmcalc.budget.result import Component, KvCache, Verdict
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band, engine_gib, gib
 from glmcalc.model.resolved import Resolved
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Callable
 
 POOL_LINE = "Available KV cache memory"
 WEIGHTS_LINE = "Model loading took"
@@ -35,13 +40,15 @@ def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band
         return Verdict(
             "unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log."
         )
-    checks = death_checks(r, components, cache, memory)
-    for check in checks:
-        if check.margin.high < 0:
+    found, words = _points(r, components, cache, memory)
+    for margin in found:
+        if margin.band.high < 0:
+            check = words(margin)
             return Verdict("does_not_fit", check.stage, check.reason, check.advice, engine_message=check.engine_message)
-    for check in checks:
-        if check.margin.low < 0:
-            message = check.engine_message if check.margin.likely < 0 else None
+    for margin in found:
+        if margin.band.low < 0:
+            check = words(margin)
+            message = check.engine_message if margin.band.likely < 0 else None
             return Verdict("marginal", check.stage, check.reason, check.advice, _watch(r), check.settle, message)
     if r.uncertain:
         settle = f"start once and paste the line `{POOL_LINE}`"
@@ -51,37 +58,46 @@ def judge(r: Resolved, components: list[Component], cache: KvCache, memory: Band
 
 
 def death_checks(r: Resolved, components: list[Component], cache: KvCache, memory: Band | None) -> list[Check]:
-    """Every point at which the engine may die, in the order of a start; the pool alone where a log printed it.
+    """Every point at which the engine may die, in the order of a start, with its words; the pool alone where a log printed it.
 
     The pool's margin has only a sign: -1 where the engine's planning refuses it, else 0.
     """
-    checks = [_pool_check(r, cache)]
-    if memory is None or r.asked.available_kv_bytes is not None:
-        return checks
+    found, words = _points(r, components, cache, memory)
+    return [words(margin) for margin in found]
+
+
+def _points(
+    r: Resolved, components: list[Component], cache: KvCache, memory: Band | None
+) -> tuple[list[Margin], Callable[[Margin], Check]]:
+    """Every point at which the engine may die, and what puts one into words: a verdict needs one of them at most."""
     parts = {component.name: component.band for component in components}
-    return [*_load_checks(r, parts, memory), *checks, *_late_checks(r, parts, memory)]
+    found = margins(r, parts, (cache.low.figures, cache.pool.figures, cache.high.figures), memory)
+
+    def words(margin: Margin) -> Check:
+        stage = STAGES[margin.stage] or ""
+        if stage in _POOL_STAGES or memory is None:
+            return _pool_check(r, cache, stage, margin.band)
+        if stage in _LATE_STAGES:
+            return _late_check(r, parts, memory, stage, margin.band, found[-1].band)
+        return _load_check(r, parts, memory, stage, margin.band)
+
+    return found, words
 
 
-def _load_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Check]:
+_LATE_STAGES = ("cuda_graph_capture", "runtime_workspace", "runtime_activation")
+_POOL_STAGES = ("startup_no_kv_blocks", "startup_kv_too_small")
+
+
+def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, margin: Band) -> Check:
     """What must fit before there is a pool: the requested share, the weights, the profile run."""
-    context = parts["context_nccl"]
-    free = Band(memory.low - context.high, memory.likely - context.likely, memory.high - context.low)
-    requested = math.ceil(memory.likely * r.gpu_memory_utilization)
-    share = Band(
-        free.low - math.ceil(memory.low * r.gpu_memory_utilization),
-        free.likely - requested,
-        free.high - math.ceil(memory.high * r.gpu_memory_utilization),
-    )
-    loaded = parts["weights"].plus(parts["mtp_layer"]).plus(parts.get("load_extras", Band.exact(0)))
-    running = loaded.plus(parts.get("fork_overhead", Band.exact(0)))
-    for name in ("workspaces", "activation_peak", "mtp_runtime", "non_torch", "not_explained"):
-        running = running.plus(parts.get(name, Band.exact(0)))
+    free = free_memory(parts, memory)
     utilization = f"{r.gpu_memory_utilization:g}"
     free_text, total_text = engine_gib(free.likely), engine_gib(memory.likely)
-    device = "cuda:0"
-    return [
-        Check(
-            "startup_free_memory", Band(*sorted((share.low, share.likely, share.high))),
+    if stage == "startup_free_memory":
+        requested = math.ceil(memory.likely * r.gpu_memory_utilization)
+        device = "cuda:0"
+        return Check(
+            stage, margin,
             f"Utilization {utilization} asks for {gib(requested)} GiB of each GPU, and about {free_text} of {total_text} GiB "
             "is free once the CUDA context and NCCL are there.",
             f"Lower --gpu-memory-utilization to {max(math.floor(100 * free.low / memory.likely) / 100, 0.01):g}.",
@@ -89,36 +105,31 @@ def _load_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Chec
             f"Free memory on device {device} ({free_text}/{total_text} GiB) on startup is less than desired GPU memory "
             f"utilization ({utilization}, {engine_gib(requested)} GiB). Decrease GPU memory utilization or reduce GPU memory "
             "used by other processes.",
-        ),
-        Check(
-            "weights_load", _minus(free, loaded),
+        )  # fmt: skip
+    if stage == "weights_load":
+        loaded = loaded_bytes(parts)
+        return Check(
+            stage, margin,
             f"The weights take {gib(loaded.likely)} GiB on each GPU ({_band(loaded)}), and {free_text} GiB of "
             f"{total_text} is free: they do not load. No KV flag helps.",
             "Take more GPUs or a smaller checkpoint.",
             f"the line `{WEIGHTS_LINE}`",
             "torch.OutOfMemoryError: CUDA out of memory (while loading weights)",
-        ),
-        Check(
-            "profile_run_activation", _minus(free, running),
-            f"Weights and the profile run take {gib(running.likely)} GiB on each GPU ({_band(running)}), and {free_text} GiB "
-            "is free.",
-            "Lower --max-num-batched-tokens and --max-num-seqs.",
-            f"the line `{POOL_LINE}`",
-            "torch.OutOfMemoryError: CUDA out of memory (in profile_run)",
-        ),
-    ]  # fmt: skip
+        )  # fmt: skip
+    running = running_bytes(parts)
+    return Check(
+        stage, margin,
+        f"Weights and the profile run take {gib(running.likely)} GiB on each GPU ({_band(running)}), and {free_text} GiB "
+        "is free.",
+        "Lower --max-num-batched-tokens and --max-num-seqs.",
+        f"the line `{POOL_LINE}`",
+        "torch.OutOfMemoryError: CUDA out of memory (in profile_run)",
+    )  # fmt: skip
 
 
-def _pool_check(r: Resolved, cache: KvCache) -> Check:
-    pools = (cache.low, cache.pool, cache.high)
-    block = cache.bytes_per_block
-    needs = (pools[1].blocks_per_request + 1) * block
-    ends = [end if pool.fits else -1 for pool, end in zip(pools, (0, 0, 0))]
-    margin = Band(*sorted(ends))
-    pool = cache.pool
-    stage = pool.stage_key or cache.low.stage_key or "startup_kv_too_small"
-    if cache.high.fits and not cache.pool.fits:
-        stage = pool.stage_key or stage
+def _pool_check(r: Resolved, cache: KvCache, stage: str, margin: Band) -> Check:
+    block, pool = cache.bytes_per_block, cache.pool
+    needs = (pool.blocks_per_request + 1) * block
     available = f"{gib(max(cache.available.likely, 0))} GiB"
     if r.auto_fit:
         reason = f"Auto-fit finds no length that the pool of {available} per GPU ({_band(cache.available)}) holds."
@@ -143,45 +154,25 @@ def _pool_check(r: Resolved, cache: KvCache) -> Check:
     return Check(stage, margin, reason, advice, f"the line `{POOL_LINE}`", pool.message)
 
 
-def _late_checks(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Check]:
+def _late_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, margin: Band, serving: Band) -> Check:
     """What comes after the pool is fixed: graphs and builders, then the peaks of serving."""
-    inside = math.ceil(memory.likely * r.gpu_memory_utilization)
-    if r.asked.kv_cache_memory_bytes is not None or r.asked.num_gpu_blocks_override is not None:
-        skip = ("late_buffers", "unprofiled_transients", "context_nccl")
-        inside = sum(band.likely for name, band in parts.items() if name not in skip)
     context, late, peak = parts["context_nccl"], parts["late_buffers"], parts["unprofiled_transients"]
-    slack = memory.likely - inside
-    # The profile's activation peak is free again while graphs are captured and builders allocate.
-    reusable = parts.get("activation_peak", Band.exact(0)).low
-    capture = Band(
-        slack - context.high - late.high + reusable,
-        slack - context.likely - late.likely + reusable,
-        slack - context.low - late.low + reusable,
-    )
-    serving = Band(
-        slack - context.high - late.likely - peak.high,
-        slack - context.likely - late.likely - peak.likely,
-        slack - context.low - late.low - peak.low,
-    )
     lower = math.floor(100 * (r.gpu_memory_utilization + min(serving.low, 0) / memory.likely)) / 100
     advice = f"Lower --gpu-memory-utilization to {max(lower, 0.01):g}: what dies here lies outside the pool."
-    line = f"Beyond the utilization line {gib(slack)} GiB is left on each GPU"
-    return [
-        Check(
-            "cuda_graph_capture", capture,
+    line = f"Beyond the utilization line {gib(beyond_line(r, parts, memory))} GiB is left on each GPU"
+    if stage == "cuda_graph_capture":
+        return Check(
+            stage, margin,
             f"{line}; context and NCCL take {gib(context.likely)}, and graphs and late buffers {gib(late.likely)} GiB "
             f"({_band(late)}).",
             advice, "the line `CUDA graph pool memory`", "torch.OutOfMemoryError: CUDA out of memory (while capturing CUDA graphs)",
-        ),
-        Check(
-            "runtime_workspace" if peak.likely > 4 * peak.low and r.record == "fp8_ds_mla" and not r.version.release >= (0, 33, 0)
-            else "runtime_activation",
-            serving,
-            f"{line}; context, NCCL and late buffers take {gib(context.likely + late.likely)}, and peaks that no profile covers "
-            f"{gib(peak.likely)} GiB ({_band(peak)}): it starts, and may die under load.",
-            advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
-        ),
-    ]  # fmt: skip
+        )  # fmt: skip
+    return Check(
+        stage, margin,
+        f"{line}; context, NCCL and late buffers take {gib(context.likely + late.likely)}, and peaks that no profile covers "
+        f"{gib(peak.likely)} GiB ({_band(peak)}): it starts, and may die under load.",
+        advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
+    )  # fmt: skip
 
 
 def _capacity(r: Resolved, cache: KvCache) -> str:
@@ -223,10 +214,6 @@ def _instead(r: Resolved) -> str:
     if "block_size" in first:
         return "Use --block-size 64."
     return "Take a Hopper or Blackwell GPU, or another engine."
-
-
-def _minus(free: Band, used: Band) -> Band:
-    return Band(free.low - used.high, free.likely - used.likely, free.high - used.low)
 
 
 def _band(band: Band) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from glmcalc.facts.columns import cut, either, every, larger, root, rounded, smaller
 from glmcalc.facts.frozen import record
 
 GIB = 1 << 30
@@ -21,14 +22,15 @@ def ceil_div(size: int, parts: int) -> int:
 
 @record
 class Band:
-    """A figure with its range, in bytes: ``low <= likely <= high``."""
+    """A figure with its range, in bytes: ``low <= likely <= high``. Each may be a column of them."""
 
     low: int
     likely: int
     high: int
 
     def __post_init__(self) -> None:
-        if not self.low <= self.likely <= self.high:
+        ordered = (self.low <= self.likely) & (self.likely <= self.high)
+        if ordered is not True and not every(ordered):
             raise ValueError(f"band out of order: {self.low}, {self.likely}, {self.high}")
 
     @classmethod
@@ -43,11 +45,24 @@ class Band:
 
     def scaled(self, low: float, high: float) -> Band:
         """The same middle, with ends at ``low`` and ``high`` times it."""
-        return Band(min(int(self.likely * low), self.likely), self.likely, max(int(self.likely * high), self.likely))
+        likely = self.likely
+        return Band(smaller(cut(likely * low), likely), likely, larger(cut(likely * high), likely))
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it is exactly 0; a column never is."""
+        return bool(self.low.__class__ is int and self.high.__class__ is int and self.low == 0 == self.high)
 
     def plus(self, other: Band) -> Band:
         """Sum of two figures whose errors go together: ends add up."""
         return Band(self.low + other.low, self.likely + other.likely, self.high + other.high)
+
+
+def band_where(which: bool, one: Band, other: Band) -> Band:
+    """``one`` where ``which`` holds, else ``other``; each may be a column."""
+    return Band(
+        either(which, one.low, other.low), either(which, one.likely, other.likely), either(which, one.high, other.high)
+    )
 
 
 def combine(bands: list[Band], least: int = 0) -> Band:
@@ -58,9 +73,18 @@ def combine(bands: list[Band], least: int = 0) -> Band:
         least: the least distance from the middle to each end, in bytes; 0 leaves exact sums exact.
     """
     middle = sum(band.likely for band in bands)
-    below = sum((band.likely - band.low) ** 2 for band in bands) ** 0.5
-    above = sum((band.high - band.likely) ** 2 for band in bands) ** 0.5
-    return Band(middle - max(round(below), least), middle, middle + max(round(above), least))
+    below = above = 0.0  # added one by one: ``sum`` of floats corrects itself, which columns do not
+    for band in bands:
+        under, over = band.likely - band.low, band.high - band.likely
+        below += float_square(under)
+        above += float_square(over)
+    return Band(middle - larger(rounded(root(below)), least), middle, middle + larger(rounded(root(above)), least))
+
+
+def float_square(distance: int) -> float:
+    """``distance`` times itself as a 64-bit float: the square of a size in bytes is beyond whole numbers of 64 bits."""
+    wide = 1.0 * distance
+    return wide * wide
 
 
 def gib(value: int | float, places: int = 2) -> str:
