@@ -185,7 +185,8 @@ def _components(r: LlamacppResolved, placed: Placed, compute: Band, context: Ban
         listed("compute_buffer", "Compute buffer", "llamacpp_compute_cell_row", True, f"context x micro-batch of {r.ubatch}", compute),
     ]  # fmt: skip
     if context.high:
-        rows.append(listed("context", "Context", "llamacpp_context", False, "CUDA context, cuBLAS", context))
+        term = "sglang_context_shared" if r.device.architecture == "sm121" else "llamacpp_context"
+        rows.append(listed("context", "Context", term, False, "taken before llama.cpp looks", context))
     return rows
 
 

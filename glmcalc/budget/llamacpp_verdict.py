@@ -104,13 +104,20 @@ def _host_checks(r: LlamacppResolved, weights: Band, cache: int, compute: Band, 
     if r.ram_bytes is None:
         return []
     there = Band.exact(round(r.ram_bytes * (1 - _HOST_KEEPS)))
-    need = weights.plus(host).plus(compute).plus(Band.exact(cache))
+    fixed = weights.plus(compute).plus(Band.exact(cache))
+    need = fixed.plus(host)
+    margin = apart(there, need)
+    paged = "--no-mmap" not in r.asked.kept and host.likely > 0 and there.likely > fixed.likely
+    if paged:  # what is mapped on the CPU can be read from disk again and again
+        margin = Band(margin.low, margin.likely, max(margin.high, 0))
+    end = " The rest is then read from disk over and over: it starts, and crawls." if paged else ""
     return [
         Check(
-            "host_ram", apart(there, need),
-            f"All of it takes {gib(need.likely)} GiB ({spread(need)}) of a memory of {gib(r.ram_bytes)} GiB that GPU and CPU share.",
-            "Take a smaller file or a shorter context: moving layers to the CPU frees nothing here.", "the machine's free memory",
-            None,
+            "host_ram", margin,
+            f"All of it takes {gib(need.likely)} GiB ({spread(need)}) of a memory of {gib(r.ram_bytes)} GiB that GPU and CPU "
+            f"share.{end}",
+            "Take a smaller file or a shorter context: moving layers to the CPU frees nothing here.",
+            "the machine's free memory", None,
         )
     ]  # fmt: skip
 

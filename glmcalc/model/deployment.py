@@ -169,9 +169,15 @@ class Deployment:
         return self.speculative_method in MTP_METHODS
 
     def command(self) -> str:
-        """The ``vllm serve`` command on one line, with the flags that are set, in a fixed order; secrets are masked."""
+        """The ``vllm serve`` command on one line, with the flags that are set, in a fixed order; secrets are masked.
+
+        Raises:
+            InputError: another engine's deployment, whose command its budget writes (``OtherPlan.command``).
+        """
         from glmcalc.commands.write import format_serve
 
+        if self.engine != "vllm":
+            raise InputError("engine", self.engine, "vllm: another engine's command is that of its budget")
         kept: Sequence[str] = self.kept
         if kept:
             from glmcalc.facts.secrets import mask_words

@@ -16,6 +16,8 @@ class Notes:
         self.uncertain: list[str] = [version.note] if version.note else []
         self.refusals: list[str] = []
         self.filled: list[str] = []
+        if asked.calibration is not None:
+            self.warnings.append("The calibration is left out: it is of vLLM.")
         for flag in asked.heavy:
             self.doubt(f"{flag} can move GiB and is not modelled")
 

@@ -105,6 +105,22 @@ def _kept(parsed: ParsedCommand) -> tuple[str, ...]:
     return tuple(mask_words(parsed.kept))
 
 
+# The same setting under vLLM's name and under another engine's own.
+_SYNONYMS = {
+    "max_model_len": ("context_length", "ctx_size"), "max_num_seqs": ("max_running_requests", "parallel"),
+    "max_num_batched_tokens": ("chunked_prefill_size",), "max_cudagraph_capture_size": ("cuda_graph_max_bs",),
+}  # fmt: skip
+
+
+def overridden(settings: dict[str, Any], later: dict[str, Any]) -> dict[str, Any]:
+    """``settings`` with those stated later in their place, also where they are said by another name."""
+    merged = dict(settings)
+    for common, own in _SYNONYMS.items():
+        for name in own if common in later else (common,) if any(one in later for one in own) else ():
+            merged.pop(name, None)
+    return {**merged, **later}
+
+
 def _of_another_engine(parsed: ParsedCommand, settings: dict[str, Any]) -> dict[str, Any]:
     """The settings of an SGLang or llama-server command, the engine among them.
 

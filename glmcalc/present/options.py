@@ -170,7 +170,7 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
         InputError: as :class:`Deployment`, ``read_deployment`` and ``read_pasted``.
     """
     from glmcalc.model.deployment import Deployment
-    from glmcalc.model.pasted import merge_parsed
+    from glmcalc.model.pasted import merge_parsed, overridden
 
     settings: dict[str, Any] = {}
     parsed: ParsedCommand | None = None
@@ -185,10 +185,10 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
         stated, said = read(text)
         for name in ("kept", "heavy"):
             stated[name] = (*settings.get(name, ()), *stated[name])
-        settings.update(stated)
+        settings = overridden(settings, stated)
         parsed = merge_parsed(parsed, said)
     settings.update(own_settings(args))
-    settings.update(others_settings(args, settings.get("engine")))
+    settings = overridden(settings, others_settings(args, settings.get("engine")))
     deployment = Deployment.from_settings(settings)
     if deployment.calibration is not None:
         from glmcalc.model.resolved import check_calibration

@@ -7,7 +7,7 @@ from glmcalc.budget.result import Plan
 from glmcalc.commands import ParsedCommand
 from glmcalc.facts.errors import InputError
 from glmcalc.model.deployment import Deployment
-from glmcalc.model.pasted import read_pasted, settings_of
+from glmcalc.model.pasted import overridden, read_pasted, settings_of
 from glmcalc.model.resolved import check_calibration
 
 TYPE_CHECKING = False
@@ -75,7 +75,7 @@ def deployment_from(text: str | None, options: dict[str, Any]) -> tuple[Deployme
 
         stated["calibration"] = load_calibration(stated["calibration"])
     parsed = read_pasted(text) if text else None
-    deployment = Deployment.from_settings(settings_of(parsed) if parsed else {}, **stated)
+    deployment = Deployment.from_settings(overridden(settings_of(parsed) if parsed else {}, stated))
     check_calibration(deployment)
     return deployment, parsed
 

@@ -130,8 +130,11 @@ def test_a_macs_working_set():
 
 
 def test_moving_experts_frees_nothing_where_memory_is_shared():
-    verdict = budget(gpu="mac_m3_ultra_256", quantization="UD-Q4_K_XL", ctx_size=8192, cpu_moe=True).verdict
-    assert (verdict.status, verdict.stage) == ("does_not_fit", "host_ram")
+    stated = {"gpu": "mac_m3_ultra_256", "quantization": "UD-Q4_K_XL", "ctx_size": 8192, "cpu_moe": True}
+    assert budget(**stated, kept=("--no-mmap",)).verdict.status == "does_not_fit"
+    verdict = budget(**stated).verdict
+    assert (verdict.status, verdict.stage) == ("marginal", "host_ram")
+    assert "from disk" in verdict.reason
 
 
 def test_the_deaths_in_llama_cpps_own_words():

@@ -114,6 +114,25 @@ def test_what_stays_open_is_refused(text, field):
     assert caught.value.field == field
 
 
+def test_options_override_a_pasted_command_by_either_name(capsys):
+    text = "python -m sglang.launch_server --model-path zai-org/GLM-5.2-FP8 --tp 8 --context-length 131072"
+    for option in ("--max-model-len", "--context-length"):
+        main(["budget", text, "--gpu", "b200_sxm", option, "65536", "--json"])
+        assert json.loads(capsys.readouterr().out)["deployment"]["context_length"] == 65536
+
+
+def test_speculation_is_written_whole():
+    """SGLang takes steps, top-k and draft tokens together or not at all; vLLM's depth is the number of steps."""
+    stated = {"engine": "sglang", "gpu": "b200_sxm", "tensor_parallel_size": 8, "num_speculative_tokens": 3}
+    ours = answer(Deployment(**stated, speculative_method="mtp"))["command"]
+    assert (
+        "--speculative-algorithm NEXTN --speculative-num-steps 3 --speculative-eagle-topk 1 --speculative-num-draft-tokens 4"
+        in ours
+    )
+    own = answer(Deployment(**stated, speculative_method="EAGLE"))["command"]
+    assert "--speculative-num-steps 2 --speculative-eagle-topk 1 --speculative-num-draft-tokens 3" in own
+
+
 def test_secrets_do_not_come_back():
     text = (
         "python -m sglang.launch_server --model-path zai-org/GLM-5.2-FP8 --tp 8 --api-key sk-abcdefghijklmnopqrstuvwx"
