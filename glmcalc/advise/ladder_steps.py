@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.advise.ladder_climb import Taken
 from glmcalc.advise.ladder_limits import pool_tokens
+from glmcalc.advise.ladder_speed import cost_by_model
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
@@ -48,6 +49,8 @@ class Step:
         """As in ``steps`` of ``downgrade --json``."""
         verdict, facts = self.taken.after.verdict, self.facts
         speed, quality = _said(facts, "speed"), _said(facts, "quality")
+        if speed["cost"] is None:
+            speed = cost_by_model(self.taken.before, self.taken.after) or speed
         if self.safe is not None and not any(fact.reported_loss for fact in facts):
             quality["cost"] = f"{quality['cost'] or quality['reason']}; {_STAYS_PLAIN}"
         return {
