@@ -93,6 +93,7 @@ def sources() -> list[dict[str, Any]]:
                 "kernel_times.jsonl",
                 "log_lines.jsonl",
                 "oom_signatures.jsonl",
+                "peers.jsonl",
                 "residual_reasons.jsonl",
                 "throughput.jsonl",
                 "tuning_gates.jsonl",

@@ -31,6 +31,7 @@ ROWS = {
     "death_classes.jsonl": lambda: load_jsonl("death_classes.jsonl"),
     "downgrade_steps.jsonl": lambda: load_jsonl("downgrade_steps.jsonl"),
     "log_lines.jsonl": lambda: load_jsonl("log_lines.jsonl"),
+    "peers.jsonl": lambda: load_jsonl("peers.jsonl"),
     "oom_signatures.jsonl": lambda: load_jsonl("oom_signatures.jsonl"),
     "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),
     "residual_reasons.jsonl": lambda: load_jsonl("residual_reasons.jsonl"),
