@@ -22,7 +22,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 # The stacks fitted on measured steps of GLM-5.2 itself, whose floors have its sharing in them.
-FLOORS = {"sm90": "sglang_summer_2026_hopper", "sm100": "sglang_summer_2026_blackwell", "sm103": "sglang_summer_2026_blackwell"}
+FLOORS = {
+    "sm90": "sglang_summer_2026_hopper",
+    "sm100": "sglang_summer_2026_blackwell",
+    "sm103": "sglang_summer_2026_blackwell",
+}
 GQA_HEADS = 8
 
 
@@ -66,7 +70,9 @@ def case(model: str, gpu: str, kv_record: str, ranks: int = 8) -> Case:
     checkpoint = load_checkpoint(model)
     g = checkpoint.geometry
     if not g.sparse:
-        raise InputError("model", model, "a model with sparse attention (GLM-5.x, DeepSeek-V3.2): this one has no indexer")
+        raise InputError(
+            "model", model, "a model with sparse attention (GLM-5.x, DeepSeek-V3.2): this one has no indexer"
+        )
     try:
         latent = mla_record_bytes(kv_record, g.kv_lora_rank, g.qk_rope_head_dim)
     except KeyError:
