@@ -49,9 +49,19 @@ def parse_sglang_version(text: str) -> EngineVersion:
     return EngineVersion(text, release, note_ is None, note_, "fork" in text.lower())
 
 
+def is_open_build(version: EngineVersion) -> bool:
+    """Whether the version is a build between releases, or a fork, of which neither side of a change can be excluded."""
+    return not version.certain and ("no release" in str(version.note) or "development build" in str(version.note))
+
+
 def sglang_rule(name: str, version: EngineVersion) -> Ruling:
-    """The rule ``name`` as it stands in ``version``; ``other`` is set where its release is open."""
+    """The rule ``name`` as it stands in ``version``; ``other`` is set where its release is open.
+
+    Of a build between releases both values of what decides bytes a token are possible.
+    """
     row = _rules()[name]
+    if name.startswith(("indexer_caches", "fp8_record_sm12x")) and is_open_build(version):
+        return Ruling(row["old"], row["new"], row["source"], row["meaning"])
     value, other = row["old"], None
     if version.release >= _numbers(row["since"]):
         value = row["new"]

@@ -120,7 +120,9 @@ def _parallel(asked: Deployment, checkpoint: Checkpoint, notes: Notes) -> tuple[
         raise InputError("tensor_parallel_size", tp, f"a divisor of {heads}, the number of attention heads")
     ep = asked.expert_parallel_size or (tp if asked.enable_expert_parallel else 1)
     if pp > checkpoint.geometry.num_hidden_layers:
-        raise InputError("pipeline_parallel_size", pp, f"1 to {checkpoint.geometry.num_hidden_layers}, the number of layers")
+        raise InputError(
+            "pipeline_parallel_size", pp, f"1 to {checkpoint.geometry.num_hidden_layers}, the number of layers"
+        )
     if tp % ep:
         raise InputError("expert_parallel_size", ep, f"a divisor of --tp {tp}")
     needed = tp * pp * (1 if attention else dp)

@@ -50,6 +50,27 @@ def test_bytes_a_token_as_the_servers_printed_them(name):
     assert abs(seen["bytes_per_token"] - kv.bytes_per_token) <= rounding + 1
 
 
+def test_a_build_between_releases_leaves_its_record_open():
+    """A build of 0.5.15 for SM121 stored 656 bytes, which the release of that number does not; both are said."""
+    seen = ROWS["xomoxcc-sglang-gb10-dsa-131072"]["observed"]["bytes_per_token"]
+    kv = budget(
+        model="nvidia/GLM-5.2-NVFP4", gpu="dgx_spark_gb10", tensor_parallel_size=4, kv_cache_dtype="fp8_e4m3",
+        engine_version="0.5.15 sm121 build", mem_fraction_static=0.9,
+    ).kv  # fmt: skip
+    assert kv.bytes_per_token * (131_072 + 64) / 131_072 == pytest.approx(seen, abs=0.005 * GIB / 131_072)
+    assert kv.bytes_per_token_low == 47_700
+
+
+def test_attention_without_an_indexer():
+    """DeepSeek-V3 in a log of 2025: 35,143 bytes by a pool printed to 0.01 GiB."""
+    kv = budget(
+        model="deepseek-ai/DeepSeek-V3", gpu="gb200_nvl72", tensor_parallel_size=8, kv_cache_dtype="fp8_e4m3"
+    ).kv
+    seen = ROWS["sglang-fixture-dsv3-fp8kv"]["observed"]
+    assert kv.bytes_per_token == 61 * 576
+    assert kv.bytes_per_token == pytest.approx(seen["bytes_per_token"], abs=0.005 * GIB / seen["kv_tokens"])
+
+
 @pytest.mark.parametrize(
     "name", ["rtx6kpro-glm5-nvfp4-sglang-bf16kv", "amd-sglang-glm5-fp8-mi355x-1", "sglang-30531-main"]
 )
