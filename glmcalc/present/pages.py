@@ -9,6 +9,7 @@ PAGES = (
     ("calculator", "Calculator"),
     ("downgrade", "Downgrade"),
     ("01_vram_budget", "1. The VRAM budget"),
+    ("02_indexshare", "2. IndexShare"),
     ("04_oom_workflow", "4. The OOM workflow"),
     ("report", "A report"),
 )

@@ -36,37 +36,76 @@ def allocation_rows(model: str = "zai-org/GLM-5.2-FP8") -> list[dict[str, Any]]:
     stores. Of the others only the count is known here.
     """
     hopper, plain = (case(model, "h200_sxm", name) for name in ("fp8_ds_mla", "fp8_e4m3"))
-    rows = []
-    for engine, file, c in (
-        ("vLLM", "engine_versions.json", hopper),
-        ("SGLang", "engine_rules_sglang.json", plain),
-    ):
-        rule = next(row for row in load_json(file)["rules"] if row["id"] == "indexer_caches")
-        for release, caches in ((f"up to {rule['until']}", c.layers), (f"from {rule['since']}", c.indexers)):
-            rows.append(_row(engine, release, caches, c.kv_record, stored_bytes(c, caches), rule["source"]))
-    rows += _llamacpp(hopper)
+    rows = [*_vllm(hopper), *_sglang(plain), *_llamacpp(hopper)]
     for row in facts("engine"):
         rows.append(_row(row["engine"], f"by {row['since']}", hopper.indexers, None, None, row["source"], row["says"]))
     return rows
 
 
+def _rules(file: str) -> dict[str, dict[str, Any]]:
+    return {row["id"]: row for row in load_json(file)["rules"]}
+
+
+def _vllm(c: Case) -> list[dict[str, Any]]:
+    rule, kv = _rules("engine_versions.json")["indexer_caches"], c.kv_record
+    source, own = rule["source"], c.indexers
+    between = "open: a development build of 0.23.1 has the fewer (see the logs below)"
+    return [
+        _row(
+            "vLLM", f"up to {rule['until']}", c.layers, kv, stored_bytes(c, c.layers), source, "a cache in every layer"
+        ),
+        _row("vLLM", "between", None, kv, None, source, between),
+        _row("vLLM", f"from {rule['since']}", own, kv, stored_bytes(c, own), source, "and one for the MTP layer"),
+    ]
+
+
+def _sglang(c: Case) -> list[dict[str, Any]]:
+    rules, kv, own = _rules("engine_rules_sglang.json"), c.kv_record, c.indexers
+    rule, tiered = rules["indexer_caches"], rules["indexer_caches_hicache"]
+    flag = "with `--enable-hierarchical-cache` or disaggregated prefill"
+    return [
+        _row(
+            "SGLang",
+            f"up to {rule['until']}",
+            c.layers,
+            kv,
+            stored_bytes(c, c.layers),
+            rule["source"],
+            "a cache in every layer",
+        ),
+        _row(
+            "SGLang", f"from {rule['since']}", own, kv, stored_bytes(c, own), rule["source"], f"merged {rule['date']}"
+        ),
+        _row("SGLang", f"up to {tiered['until']}", c.layers, kv, stored_bytes(c, c.layers), tiered["source"], flag),
+    ]
+
+
 def _llamacpp(c: Case) -> list[dict[str, Any]]:
-    rules = {row["id"]: row for row in load_json("engine_rules_llamacpp.json")["rules"]}
+    rules = _rules("engine_rules_llamacpp.json")
     runs, caches = rules["indexer_runs"], rules["indexer_caches"]
     g, own = c.checkpoint.geometry, c.indexers
     token = [cell_bytes(g, "f16", c.layers, count) for count in (0, c.layers, own)]
-    default = f"the file has `indexer.types`, or a trained context of {g.max_position_embeddings:,}"
-    smaller = f"no `indexer.types`, and a trained context below {g.max_position_embeddings:,}"
+    trained = f"{g.max_position_embeddings:,}"
+    default = f"the file has `indexer.types`, or a trained context of {trained}"
+    smaller = f"no `indexer.types`, and a trained context below {trained}"
     return [
         _row("llama.cpp", f"built up to {runs['until']}", 0, "f16", token[0], runs["source"], "attention is dense"),
-        _row("llama.cpp", f"up to {caches['until']}", c.layers, "f16", token[1], caches["source"]),
+        _row(
+            "llama.cpp",
+            f"up to {caches['until']}",
+            c.layers,
+            "f16",
+            token[1],
+            caches["source"],
+            "a cache in every layer",
+        ),
         _row("llama.cpp", f"from {caches['since']}", own, "f16", token[2], KV_SOURCE, default),
         _row("llama.cpp", f"from {caches['since']}", c.layers, "f16", token[1], LLAMACPP_FILE_RULE, smaller),
     ]
 
 
 def _row(
-    engine: str, release: str, caches: int, kv: str | None, size: int | None, source: str, note: str = ""
+    engine: str, release: str, caches: int | None, kv: str | None, size: int | None, source: str, note: str = ""
 ) -> dict[str, Any]:
     return {
         "engine": engine, "release": release, "caches": caches, "record": kv, "bytes_per_token": size, "source": source,
