@@ -86,6 +86,7 @@ def sources() -> list[dict[str, Any]]:
         **{
             file: with_provenance(load_jsonl(file), file)
             for file in (
+                "configurations.jsonl",
                 "death_classes.jsonl",
                 "downgrade_steps.jsonl",
                 "gguf_files.jsonl",
@@ -93,6 +94,7 @@ def sources() -> list[dict[str, Any]]:
                 "kernel_times.jsonl",
                 "log_lines.jsonl",
                 "oom_signatures.jsonl",
+                "quality_notes.jsonl",
                 "peers.jsonl",
                 "residual_reasons.jsonl",
                 "throughput.jsonl",

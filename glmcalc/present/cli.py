@@ -149,6 +149,11 @@ VERBS = {
         "glmcalc speed --gpu h200_sxm -tp 8 --kv-cache-dtype fp8 --context 9216 --concurrency 4 --input-length 8192 --output-length 1024",
         'glmcalc speed "vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --kv-cache-dtype fp8" --gpu b200_sxm --context 128K --concurrency 2 --json',
     ),
+    "size": Verb(
+        "size", "which of the known machines serve a need: quantization and parallelism found, speed, price, or why not",
+        "glmcalc size --context 128K --concurrency 8",
+        "glmcalc size --context 1M --concurrency 2 --gpu h200_sxm --gpu b200_sxm --json",
+    ),
     "parse": Verb(
         "budget", "what a pasted command, compose or Kubernetes fragment says",
         'glmcalc parse "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 128K"',

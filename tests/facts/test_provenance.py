@@ -16,6 +16,8 @@ DATA = Path(__file__).resolve().parents[2] / "data"
 ROWS = {
     "observations.jsonl": lambda: load_jsonl("observations.jsonl"),
     "checkpoints.jsonl": lambda: load_jsonl("checkpoints.jsonl"),
+    "configurations.jsonl": lambda: load_jsonl("configurations.jsonl"),
+    "quality_notes.jsonl": lambda: load_jsonl("quality_notes.jsonl"),
     "deployments_known.jsonl": lambda: load_jsonl("deployments_known.jsonl"),
     "models.json": lambda: load_json("models.json")["models"],
     "engine_versions.json": lambda: load_json("engine_versions.json")["rules"],
