@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from glmcalc.facts.errors import InputError
     from glmcalc.model.deployment import Deployment
 
-__version__ = "1.0.0"
+__version__ = "1.1.0"
 __all__ = ["Deployment", "InputError", "Plan", "__version__", "plan"]
 
 _HOMES = {
