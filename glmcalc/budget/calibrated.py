@@ -84,7 +84,8 @@ def _moved(measured: Band | None, before: Component, now: Component) -> Componen
         return now  # not measured, or only one of the two settings has it
     likely = measured.likely
     if now.name in _SCALE and before.band.likely > 0:
-        likely = rounded(measured.likely * now.band.likely / before.band.likely)
+        # in floats: two sizes multiplied are beyond whole numbers of 64 bits
+        likely = rounded(1.0 * measured.likely * now.band.likely / before.band.likely)
     doubt = rounded(_DOUBT_OF_A_MOVE * abs(likely - measured.likely))
     band = _at_least_zero(
         likely - (measured.likely - measured.low) - doubt, likely, likely + measured.high - measured.likely + doubt

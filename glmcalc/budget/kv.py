@@ -230,6 +230,11 @@ def pool_figures(
     )  # fmt: skip
 
 
+def requests_at_once(pool: PoolFigures) -> int:
+    """Requests of full length that the pool of one replica holds at once, beside the null block."""
+    return either(pool.outcome == FITS, (pool.num_blocks - 1) // larger(pool.blocks_per_request, 1), 0)
+
+
 def least_of(values: list[int]) -> int:
     """The smallest of some numbers or columns."""
     least = values[0]

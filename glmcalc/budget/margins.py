@@ -42,6 +42,24 @@ def margins(
     return [*_load_margins(r, parts, memory), *found, *_late_margins(r, parts, memory)]
 
 
+STATUSES = ("fits", "marginal", "does_not_fit", "unsupported")
+
+
+def verdict_codes(found: list[Margin], unsure: bool) -> tuple[int, int]:
+    """Status and stage as codes in :data:`STATUSES` and :data:`STAGES`, of a deployment that the engine takes.
+
+    Args:
+        found: as from :func:`margins`.
+        unsure: something leaves it marginal at best.
+    """
+    status, stage = int(unsure), 0
+    for end, code in (("low", 1), ("high", 2)):
+        for margin in reversed(found):  # the first of a start is decided last, and stands
+            dies = getattr(margin.band, end) < 0
+            status, stage = either(dies, code, status), either(dies, margin.stage, stage)
+    return status, stage
+
+
 def free_memory(parts: dict[str, Band], memory: Band) -> Band:
     """What is free at start: all but the context and NCCL."""
     context = parts["context_nccl"]

@@ -163,10 +163,12 @@ def _capture_sizes(top: int) -> int:
 
 def cuda_graphs(resolved: Resolved) -> Band:
     """The engine's estimate of CUDA-graph memory where it is taken off the pool; zero where it is not."""
-    subtracted = resolved.asked.estimate_cudagraphs
-    if subtracted is None:
-        subtracted = rule("graph_estimate", resolved.version).value == "subtracted"
-    return graph_memory(resolved) if subtracted else Band.exact(0)
+    return graph_memory(resolved) if _graphs_subtracted(resolved) else Band.exact(0)
+
+
+def _graphs_subtracted(resolved: Resolved) -> bool:
+    stated = resolved.asked.estimate_cudagraphs
+    return rule("graph_estimate", resolved.version).value == "subtracted" if stated is None else stated
 
 
 def graph_memory(resolved: Resolved) -> Band:
@@ -214,8 +216,8 @@ def late_buffer_size(resolved: Resolved) -> int:
 def late_buffers(resolved: Resolved) -> Band:
     """What is allocated after the pool is sized: the buffers, plus what the graphs take above their estimate."""
     size = late_buffer_size(resolved)
-    graphs, inside = graph_memory(resolved), cuda_graphs(resolved)
-    if inside.nothing:
+    graphs = graph_memory(resolved)
+    if not _graphs_subtracted(resolved):
         return Band(size + graphs.low // 4, size + graphs.likely // 2, size + graphs.likely)
     return Band(size, size, size + rounded(0.34 * graphs.likely))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.budget.kv import Pool
+from glmcalc.budget.kv import requests_at_once
 from glmcalc.budget.result import Plan
 from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
@@ -97,10 +97,7 @@ def _pool_binding(point: Point, value: int | float, requests: int) -> Binding:
 
 def requests_held(plan: Plan, end: str) -> int:
     """Requests of full length that the pool of one replica holds at once beside the null block, at ``low`` or ``likely``."""
-    pool: Pool = {"low": plan.kv.low, "likely": plan.kv.pool}[end]
-    if not pool.fits or pool.num_blocks is None:
-        return 0
-    return (pool.num_blocks - 1) // pool.blocks_per_request
+    return requests_at_once({"low": plan.kv.low, "likely": plan.kv.pool}[end].figures)
 
 
 def boundary_crash(length: int, r: Resolved) -> str | None:

@@ -1,6 +1,8 @@
 """Reverse solutions against the budget itself: the value fits, the next step does not, and nothing beyond it does."""
 
 import json
+import subprocess
+import sys
 from itertools import pairwise
 
 import pytest
@@ -244,6 +246,15 @@ def test_questions_without_sense_are_refused_by_name(changes, target, field):
 def test_halving_finds_the_last_true_of_a_step():
     for last in range(0, 20):
         assert last_true(1, 19, lambda value, last=last: value <= last) == (last or None)
+
+
+def test_the_command_loads_no_arrays():
+    code = "import sys; from glmcalc.present.cli import main; main(sys.argv[1:]); print(*sorted(sys.modules), file=sys.stderr)"
+    words = ["solve", "--gpu", "h200_sxm", "-tp", "8", "--for", "max-model-len", "--json"]
+    done = subprocess.run([sys.executable, "-c", code, *words], capture_output=True, text=True, check=True)
+    json.loads(done.stdout)
+    loaded = {name.split(".")[0] for name in done.stderr.split()}
+    assert loaded.isdisjoint({"numpy", "pandas", "dataclasses", "tabulate", "yaml"})
 
 
 def test_the_command_answers_in_words_and_in_json(capsys):
