@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.budget.kv import requests_at_once
 from glmcalc.budget.result import Plan
+from glmcalc.budget.verdict import death_checks
 from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import MIB, gib
@@ -61,8 +62,10 @@ def binding_at(point: Point, value: int | float, inside: bool = False) -> Bindin
         inside: only those limits that do not turn on what is left beyond the utilization line.
     """
     r, verdict = point.plan.resolved, point.plan.verdict
-    crossed = [check for check in point.checks if check.margin.low < 0 and not (inside and check.stage in _BEYOND)]
-    check = crossed[0] if crossed else None
+    made = point.plan
+    checks = death_checks(r, list(made.components), made.kv, made.memory) if point.known else []
+    crossed = (check for check in checks if check.margin.low < 0 and not (inside and check.stage in _BEYOND))
+    check = next(crossed, None)
     if check is None:
         limit = "refused" if r.refusals else "uncertain" if point.known else "memory_unknown"
         return Binding(limit, None, value, verdict.status, None, verdict.reason)

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+from glmcalc.budget.margins import STAGES, Margin, margins
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
-from glmcalc.budget.verdict import death_checks
 from glmcalc.facts.frozen import record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Callable, Mapping
 
-    from glmcalc.budget.verdict import Check
     from glmcalc.model.deployment import Deployment
 
-CAPTURE = "cuda_graph_capture"
+_CAPTURE = STAGES.index("cuda_graph_capture")
 
 
 @record
@@ -23,17 +22,17 @@ class Point:
 
     Attributes:
         plan: the budget.
-        checks: the points at which the engine may die, in the order of a start; empty where it refuses the deployment or the
-            memory is not known.
+        margins: how far it is from each point at which the engine may die, in the order of a start; empty where the engine
+            refuses the deployment or the memory is not known.
     """
 
     plan: Plan
-    checks: tuple[Check, ...]
+    margins: tuple[Margin, ...]
 
     @property
     def known(self) -> bool:
         """Whether a budget decides at all: no refusal, and the memory is known."""
-        return bool(self.checks)
+        return bool(self.margins)
 
     @property
     def reusable(self) -> int:
@@ -50,7 +49,7 @@ class Point:
         """
         more = 0 if reusable is None else reusable - self.reusable
         return self.known and all(
-            getattr(check.margin, end) + (more if check.stage == CAPTURE else 0) >= 0 for check in self.checks
+            getattr(margin.band, end) + (more if margin.stage == _CAPTURE else 0) >= 0 for margin in self.margins
         )
 
 
@@ -87,7 +86,9 @@ def point_of(made: Plan) -> Point:
     r = made.resolved
     if r.refusals or (made.memory is None and r.asked.available_kv_bytes is None):
         return Point(made, ())
-    return Point(made, tuple(death_checks(r, list(made.components), made.kv, made.memory)))
+    parts = {part.name: part.band for part in made.components}
+    pools = (made.kv.low.figures, made.kv.pool.figures, made.kv.high.figures)
+    return Point(made, tuple(margins(r, parts, pools, made.memory)))
 
 
 def greatest(points: Points, low: int, high: int, holds: Callable[[Point, int], bool]) -> int | None:
