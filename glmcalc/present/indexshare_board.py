@@ -14,7 +14,6 @@ from glmcalc.facts.store import load_json
 from glmcalc.model.llamacpp_settings import CACHE_TYPES
 from glmcalc.present import state as states
 from glmcalc.present.command_html import command_block
-from glmcalc.present.prose import prose
 from glmcalc.present.table_html import boxed
 from glmcalc.present.verdict_html import bad_input
 from glmcalc.speed import flops, kernels, sharing
@@ -28,6 +27,7 @@ _RECORDS = {
     "vllm": ("bf16", "fp8_ds_mla", "fp8_e4m3", "nvfp4_ds_mla"), "sglang": ("bf16", "fp8_ds_mla", "fp8_e4m3"),
     "llama.cpp": ("f16", "q8_0", "q4_0"),
 }  # fmt: skip
+_WORDS = {"vllm": "vLLM", "sglang": "SGLang", "llama.cpp": "llama.cpp"}
 RECORDS = ("bf16", "fp8_ds_mla", "fp8_e4m3", "nvfp4_ds_mla", "f16", "q8_0", "q4_0")
 
 
@@ -38,6 +38,11 @@ class Release:
     engine: str
     version: str
     allocates: str
+
+    @property
+    def words(self) -> str:
+        """As people write it: ``vLLM 0.33.0``."""
+        return f"{_WORDS[self.engine]} {self.version}"
 
     @property
     def name(self) -> str:
@@ -65,7 +70,7 @@ class Answer:
     Attributes:
         token: cache bytes of one token: as the release allocates, were every layer full, GQA-8.
         cache: of all requests. read: bytes that one step reads. flop: of one step. seconds: of one step's attention.
-        basis: how the seconds are known.
+        caches: indexer caches that the release allocates. basis: how the seconds are known.
     """
 
     token: tuple[int, int, int]
@@ -75,6 +80,7 @@ class Answer:
     seconds: tuple[float | None, float | None, float | None]
     caches: int
     basis: str
+    release: Release
 
 
 class Sharing:
@@ -159,9 +165,10 @@ def answer(model: str, state: Mapping[str, str]) -> Answer:
             requests * float(flops.token_flops(work, context)), requests * float(flops.token_flops(work, context, c.layers)),
             requests * float(sharing.dense_flops(c, context)),
         ),
-        seconds=(times[0], times[1], float(sharing.dense_read_s(c, context, requests)) if known else None),
+        seconds=(times[0], times[1], sharing.dense_read_s(c, context, requests) if known else None),
         caches=caches,
         basis=_basis(c, context, requests, times[0]),
+        release=release,
     )  # fmt: skip
 
 
@@ -212,7 +219,7 @@ def _sentence(state: Mapping[str, str], a: Answer) -> str:
     )
     many = int(a.cache[0] / a.token[0])
     return (
-        f'<p class="gm-s">{prose(state["engine"])}, {a.caches} indexer caches: {a.token[0]:,} B a token, {a.cache[0] / GIB:.2f} GiB '
+        f'<p class="gm-s">{escape(a.release.words)}, {a.caches} indexer caches: {a.token[0]:,} B a token, {a.cache[0] / GIB:.2f} GiB '
         f"for {many:,} tokens {_where(state)}; {time}.</p>"
     )
 
@@ -231,7 +238,7 @@ def _table(state: Mapping[str, str], a: Answer) -> str:
     )
     heads = "".join(
         f'<th scope="col" class="r">{escape(words)}</th>'
-        for words in (state["engine"], "every layer full", "GQA-8, bf16")
+        for words in (a.release.words, "every layer full", "GQA-8, bf16")
     )
     return boxed(
         f'<table class="gm-table"><thead><tr><th scope="col">{_where(state)}</th>{heads}</tr></thead><tbody>{body}</tbody></table>'

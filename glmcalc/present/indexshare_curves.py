@@ -30,7 +30,7 @@ def in_short(c: Case) -> Html:
             "cache, times smaller": round(sharing.stored_bytes(c, c.layers) / sharing.stored_bytes(c, c.indexers), 2),
             "FLOPs of a token, times fewer": round(flops.sharing_ratio(work, context, c.layers), 2),
             "attention of a step, times faster": None if not ours or not every else round(every / ours, 2),
-            "time": _how_known(c, context),
+            "attention is": _how_known(c, context),
         })  # fmt: skip
     return as_table(pd.DataFrame(found).set_index("context"))
 
@@ -79,8 +79,8 @@ def time_table(c: Case, contexts: Sequence[int] = CONTEXTS) -> Html:
             ("one request, ms", "shared"): _ms(ours, 2),
             ("one request, ms", "every layer"): _ms(every, 2),
             ("one request, ms", "GQA-8, at least"): _ms(sharing.dense_read_s(c, context), 2),
-            ("each further, ms", "shared"): _ms(float(sharing.further_request_s(c, c.indexers, context)), 2),
-            ("each further, ms", "every layer"): _ms(float(sharing.further_request_s(c, c.layers, context)), 2),
+            ("each further, ms", "shared"): _ms(sharing.further_request_s(c, c.indexers, context), 2),
+            ("each further, ms", "every layer"): _ms(sharing.further_request_s(c, c.layers, context), 2),
             ("each further, ms", "GQA-8, at least"): _ms(sharing.dense_read_s(c, context), 2),
             ("", "one request"): _how_known(c, context),
         })  # fmt: skip
@@ -154,7 +154,7 @@ def _ratio(c: Case, context: float) -> float:
 
 def _how_known(c: Case, context: int) -> str:
     longest = kernels.measured_to(c.chip.id)
-    if longest is None or kernels.shared_layer_s(c.chip.id) is None:
+    if longest is None or sharing.further_request_s(c, c.indexers, context) is None:
         return "not measured"
     return "measured" if context <= longest else "extrapolated"
 

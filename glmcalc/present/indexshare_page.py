@@ -23,7 +23,9 @@ class SharingForm(PageWidget):
 
     def __init__(self, board: Sharing) -> None:
         self._board = board
-        super().__init__(frame=frame(f"gi{next(_numbers)}"), view=self._numbered(board.view()), standalone=False)
+        super().__init__(
+            frame=frame(f"gi{next(_numbers)}", board.state["gpu"]), view=self._numbered(board.view()), standalone=False
+        )
         self.on_msg(self._hear)
 
     def _hear(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
@@ -53,15 +55,15 @@ def sharing_form(model: str, **state: Any) -> SharingForm:
     return SharingForm(Sharing(model, {name: str(value) for name, value in state.items() if value is not None}))
 
 
-def frame(uid: str) -> str:
-    """The skeleton: the fields, and the places of the answer."""
-    engines = [(one.name, one.name) for one in releases()]
+def frame(uid: str, gpu: str) -> str:
+    """The skeleton: the fields, and the places of the answer; ``gpu`` is offered whether it is listed or not."""
+    engines = [(one.name, one.words) for one in releases()]
     rows = (
         _slider(uid, "context", "context", "tokens", "One request; also 128K or 1M.", LENGTHS),
         _slider(uid, "requests", "requests", "at once", "Each of that length.", SEQUENCES),
         _select(uid, "engine", "engine, release", "It decides which layers get an indexer cache.", engines),
         _select(uid, "record", "KV record", "bf16 to nvfp4_ds_mla: vLLM, SGLang; f16, q8_0, q4_0: llama.cpp.", [(name, name) for name in RECORDS]),
-        _select(uid, "gpu", "GPU", "Eight of them, TP 8. Times where kernels were measured.", [(name, device(name).name) for name in GPUS]),
+        _select(uid, "gpu", "GPU", "Eight of them, TP 8. Times where kernels were measured.", [(name, device(name).name) for name in dict.fromkeys((*GPUS, gpu))]),
     )  # fmt: skip
     return (
         '<div class="gm-wrap"><div class="gm-left"><form class="gm-form" aria-label="Sharing" autocomplete="off">'

@@ -48,10 +48,9 @@ def _box(drawing: Drawing, g: Geometry, layer: int) -> None:
 
 def _legend(drawing: Drawing, g: Geometry, y: float) -> None:
     own, shared = len(g.indexer_layers), g.num_hidden_layers - len(g.indexer_layers)
-    lines = [
-        (_FULL, f"{own} run an indexer: score all, keep {g.index_topk:,}"),
-        (_SHARED, f"{shared} reuse the choice of the one before"),
-    ]
+    lines = [(_FULL, f"{own} run an indexer: score all, keep {g.index_topk:,}")]
+    if shared:
+        lines.append((_SHARED, f"{shared} reuse the choice of the one before"))
     if g.num_nextn_predict_layers:
         lines.append((_MTP, "the MTP layer, with an indexer of its own"))
     for number, (css, words) in enumerate(lines):

@@ -172,12 +172,14 @@ def parts_rows(c: Case, context: int = MILLION) -> list[dict[str, Any]]:
     ]
 
 
-def context_of_saving(c: Case, share: float) -> float:
+def context_of_saving(c: Case, share: float) -> float | None:
     """Tokens at which sharing saves ``share`` of one token's FLOPs, the core counted at its full width.
 
     From ``(1 - share)(W + s n L) = W + s m L`` with ``W`` the weights and the core, ``s`` FLOPs of one indexer and position,
-    ``n`` and ``m`` the indexers without and with sharing.
+    ``n`` and ``m`` the indexers without and with sharing. None where no length saves as much.
     """
+    if (1 - share) * c.layers <= c.indexers:
+        return None
     work = flops.work_of(c.checkpoint)
     fixed = flops.weight_flops(work.active) + flops.core_flops(work, work.topk)
     return float(share * fixed / (work.scan_per_position * ((1 - share) * c.layers - c.indexers)))

@@ -28,6 +28,7 @@ FLOORS = {
     "sm103": "sglang_summer_2026_blackwell",
 }
 GQA_HEADS = 8
+MEASURED_FAMILY = "glm_moe_dsa"  # whose attention, 64 heads, the kernel tables are of
 
 
 @record
@@ -117,40 +118,36 @@ def dense_flops(c: Case, context: Any) -> Any:
 
 
 def dense_read_s(c: Case, context: Any, requests: Any = 1, kv_heads: int = GQA_HEADS) -> Any:
-    """Seconds to read that cache once at the data sheet's bandwidth: the least that one decode step of it takes."""
-    return requests * dense_bytes(c, kv_heads) * context / bandwidth(c)
+    """Seconds to read that cache once at the data sheet's bandwidth, the least that a step takes; None where it is not known."""
+    rate = bandwidth(c)
+    return None if rate is None else requests * dense_bytes(c, kv_heads) * context / rate
 
 
 def attention_s(c: Case, indexers: int, context: float, requests: int = 1) -> float | None:
-    """Seconds of all layers' attention in one decode step; None for a device whose kernels were not measured.
+    """Seconds of all layers' attention in one decode step; None for a device or a family whose kernels were not measured.
 
     One request as the kernel tables have it. Each further request: its scan by the tables' slope over the batch, and its
     chosen latents at the data sheet's bandwidth, the least that they take.
     """
-    first = kernels.attention_step_s(c.chip.id, context, c.layers, indexers)
-    if first is None:
+    more = further_request_s(c, indexers, context)
+    if more is None:
         return None
-    return first + float(further_request_s(c, indexers, context)) * (requests - 1)
+    first = kernels.attention_step_s(c.chip.id, context, c.layers, indexers)
+    return None if first is None else first + float(more) * (requests - 1)
 
 
 def further_request_s(c: Case, indexers: Any, context: Any) -> Any:
-    """Seconds that one more request of ``context`` tokens adds to the attention of a step."""
-    scan = decode.indexer_scan_s(indexers, context, 2, bandwidth(c)) - decode.indexer_scan_s(
-        indexers, context, 1, bandwidth(c)
-    )
-    positions = flops.attended(context, c.checkpoint.geometry.index_topk)
-    return scan + decode.attended_kv_bytes(c.layers, 1, positions, c.latent) / bandwidth(c)
+    """Seconds that one more request of ``context`` tokens adds to the attention of a step; None as for one request."""
+    rate, g = bandwidth(c), c.checkpoint.geometry
+    if rate is None or g.model_type != MEASURED_FAMILY or kernels.shared_layer_s(c.chip.id) is None:
+        return None
+    scan = decode.indexer_scan_s(indexers, context, 2, rate) - decode.indexer_scan_s(indexers, context, 1, rate)
+    return scan + decode.attended_kv_bytes(c.layers, 1, flops.attended(context, g.index_topk), c.latent) / rate
 
 
-def bandwidth(c: Case) -> float:
-    """Bytes per second of one GPU by its data sheet.
-
-    Raises:
-        InputError: a device whose bandwidth is not known.
-    """
-    if c.chip.bandwidth_gb_s is None:
-        raise InputError("gpu", c.chip.id, "a device whose bandwidth is known")
-    return c.chip.bandwidth_gb_s * 1e9
+def bandwidth(c: Case) -> float | None:
+    """Bytes per second of one GPU by its data sheet; None where it is not known."""
+    return None if c.chip.bandwidth_gb_s is None else c.chip.bandwidth_gb_s * 1e9
 
 
 def floor_of(c: Case) -> Preset | None:
@@ -170,14 +167,15 @@ def step_s(c: Case, context: float, requests: int = 1, floor: str = "mid") -> tu
     """
     stack = floor_of(c)
     ours, every = (attention_s(c, count, context, requests) for count in (c.indexers, c.layers))
-    if stack is None or ours is None or every is None:
+    rate = bandwidth(c)
+    if stack is None or ours is None or every is None or rate is None:
         return None
     t, g = traffic_of(c.checkpoint), c.checkpoint.geometry
     touched = decode.experts_touched(requests, g.n_routed_experts, g.num_experts_per_tok)
     positions = flops.attended(context, g.index_topk)
     kv = decode.attended_kv_bytes(c.layers, requests, positions, c.latent)
     size = decode.decode_bytes(t.routed, touched, t.sharded, t.replicated, kv, c.ranks, c.ranks)
-    scan = decode.indexer_scan_s(c.indexers, context, requests, bandwidth(c))
+    scan = decode.indexer_scan_s(c.indexers, context, requests, rate)
     start = getattr(stack.floor_ms, floor) / 1e3
-    shared = decode.step_s(start, 0.0, 0, stack.slope.mid, size / bandwidth(c), stack.scan_factor.mid, scan, 0.0)
+    shared = decode.step_s(start, 0.0, 0, stack.slope.mid, size / rate, stack.scan_factor.mid, scan, 0.0)
     return float(shared), float(shared) + every - ours
