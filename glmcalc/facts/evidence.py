@@ -91,6 +91,7 @@ def sources() -> list[dict[str, Any]]:
                 "downgrade_steps.jsonl",
                 "gguf_files.jsonl",
                 "incidents.jsonl",
+                "indexshare.jsonl",
                 "kernel_times.jsonl",
                 "log_lines.jsonl",
                 "oom_signatures.jsonl",

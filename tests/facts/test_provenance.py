@@ -38,6 +38,7 @@ ROWS = {
     "tuning_gates.jsonl": lambda: load_jsonl("tuning_gates.jsonl"),
     "residual_reasons.jsonl": lambda: load_jsonl("residual_reasons.jsonl"),
     "incidents.jsonl": lambda: load_jsonl("incidents.jsonl"),
+    "indexshare.jsonl": lambda: load_jsonl("indexshare.jsonl"),
     "kernel_times.jsonl": lambda: load_jsonl("kernel_times.jsonl"),
     "throughput.jsonl": lambda: load_jsonl("throughput.jsonl"),
     "speed_presets.json": lambda: load_json("speed_presets.json")["rows"],
