@@ -195,7 +195,7 @@ def test_many_rows_in_chunks_and_threads_equal_few():
         "max_model_len": rng.integers(1, 1_048_576, size), "max_num_seqs": rng.integers(1, 1024, size),
         "tensor_parallel_size": rng.choice([4, 8, 16], size), "gpu_memory_utilization": rng.uniform(0.5, 1, size),
     }  # fmt: skip
-    swept = sweep(given_numbers, H200)
+    swept = sweep(given_numbers, H200, threads=2)
     for row in (0, 1, 16_384, 131_071, 131_072, size - 1):
         check_row(swept, row, H200.changed(**{name: column[row].item() for name, column in given_numbers.items()}))
     one = sweep(given_numbers, H200, fields=("status", "available_low_bytes"), threads=1)
