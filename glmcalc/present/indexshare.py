@@ -67,7 +67,10 @@ def stored(c: Case) -> Html:
 def source_of(*names: str) -> Html:
     """The text of the toy's functions called ``names``, as it runs."""
     text = "\n\n".join(inspect.getsource(getattr(toy_indexer, name)).rstrip() for name in names)
-    return drawn(f'<div class="gm-cmd"><pre tabindex="0" aria-label="Python">{escape(text)}</pre></div>', text)
+    return drawn(
+        f'<div class="gm-cmd"><pre tabindex="0" aria-label="Python" style="white-space:pre;overflow-x:auto">{escape(text)}</pre></div>',
+        text,
+    )
 
 
 def toy(changes: Sequence[float] = (0.05, 0.1, 0.2, 0.5, 1.0)) -> Html:
