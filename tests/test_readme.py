@@ -96,7 +96,7 @@ def test_make_targets_of_the_table_exist(target):
     assert re.search(rf"(?m)^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("name", "example"), [row for row in HELP if row[0] not in (*SERVERS, "html")])
+@pytest.mark.parametrize(("name", "example"), [row for row in HELP if row[0] not in (*SERVERS, "html", "report")])
 def test_help_examples(capsys, name, example):
     words = shlex.split(example)
     assert words[:2] == ["glmcalc", name]
@@ -112,6 +112,14 @@ def test_help_examples_of_html(capsys, monkeypatch, tmp_path, name, example):
     monkeypatch.chdir(tmp_path)
     assert main(shlex.split(example)[1:]) == 0
     assert Path(capsys.readouterr().out.strip()).exists()
+
+
+@pytest.mark.parametrize("example", [example for name, example in HELP if name == "report"])
+def test_help_examples_of_report(capsys, monkeypatch, tmp_path, example):
+    monkeypatch.chdir(tmp_path)
+    assert main(shlex.split(example)[1:]) == 0
+    assert capsys.readouterr().out
+    assert [path.name for path in tmp_path.iterdir()] == ["reports"]
 
 
 @pytest.mark.parametrize("command", in_chapters())

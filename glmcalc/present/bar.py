@@ -54,8 +54,9 @@ def sentence(bar: Bar) -> str:
     parts = ", ".join(f"{part.label} {part.printed}" for part in bar.parts)
     need = f" One request needs {gib_text(cents(bar.need[1] - bar.need[0]))} GiB." if bar.need else ""
     dead = f" What died: {bar.dead.label}, {bar.dead.said}." if bar.dead else ""
+    line = "Utilization line" if bar.engine == "vllm" else bar.line_words
     return (
-        f"Memory of one GPU in GiB: {parts}. Utilization line at {bar.line_printed} "
+        f"Memory of one GPU in GiB: {parts}. {line} at {bar.line_printed} "
         f"of {bar.frame_printed} GiB that the driver reports.{need}{dead}"
     )
 
@@ -142,7 +143,7 @@ def _marks(drawing: Drawing, bar: Bar, at: At, outer: list[tuple[float, Segment]
     written = captions.Captions(drawing, (line,))
     captions.utilization(written, bar, line)
     if not captions.driver(written, bar, line, right):
-        outer.append((right, Segment("driver", "Driver", bar.frame, bar.frame, bar.frame_printed, "", False)))
+        outer.append((right, Segment("driver", bar.frame_words, bar.frame, bar.frame, bar.frame_printed, "", False)))
     if bar.need:
         start, end = at(bar.need[0]), at(bar.need[1])
         captions.need(written, bar, start, end)

@@ -59,8 +59,8 @@ def _labels(drawing: Drawing, bar: Bar, at: Callable[[float], float]) -> None:
     rows: list[tuple[float, str, str, str]] = [
         (at((part.start + part.end) / 2), part.name, part.label, part.printed) for part in bar.parts
     ]
-    rows.append((at(bar.frame), "driver", "Driver", bar.frame_printed))
-    rows.append((at(bar.line), "line", f"Utilization {bar.utilization:.2f}", bar.line_printed))
+    rows.append((at(bar.frame), "driver", bar.frame_words, bar.frame_printed))
+    rows.append((at(bar.line), "line", bar.line_words, bar.line_printed))
     if bar.need:
         need = gib_text(cents(bar.need[1] - bar.need[0]))
         rows.append((at(bar.need[1]), "need", "one request needs", need))

@@ -79,7 +79,7 @@ class Captions:
 
 def utilization(captions: Captions, bar: Bar, line: float) -> None:
     """What the thick line is: at its left, else at its right."""
-    parts = (("b", f"Utilization {bar.utilization:.2f}"), ("", f" = {bar.line_printed} GiB"))
+    parts = (("b", bar.line_words), ("", f" = {bar.line_printed} GiB"))
     captions.put(Caption(parts, line - 7, ROW, end=True), Caption(parts, line + 7, ROW))
 
 
@@ -87,7 +87,7 @@ def driver(captions: Captions, bar: Bar, line: float, right: float) -> bool:
     """The frame's own label, beside the line where there is room, on two lines where less; whether it was written."""
     if right <= line:
         return False
-    name, figure = ("b", "Driver"), ("", f" {bar.frame_printed}")
+    name, figure = ("b", bar.frame_words), ("", f" {bar.frame_printed}")
     if captions.put(Caption((name, figure), right, ROW if bar.need else 30.0, end=True)):
         return True
     above = 16 if bar.dead else 0  # what died is taller than the bar

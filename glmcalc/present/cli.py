@@ -70,7 +70,7 @@ def _run(argv: list[str]) -> int:
 
 
 # Subcommands that take the flags of ``vllm serve`` itself.
-_TAKE_FLAGS = ("budget", "weights", "diff", "tune", "speed", "solve")
+_TAKE_FLAGS = ("budget", "weights", "diff", "tune", "speed", "solve", "report")
 _subparsers: dict[str, argparse.ArgumentParser] = {}
 
 
@@ -188,6 +188,11 @@ VERBS = {
     "hardware": Verb("lists", "devices that are known, with their memory", "glmcalc hardware", "glmcalc hardware --json", functions="list"),
     "claims": Verb("lists", "the published guide's figures beside the arithmetic", "glmcalc claims", "glmcalc claims --json", functions="list"),
     "sources": Verb("lists", "where every figure comes from", "glmcalc sources", "glmcalc sources --json", functions="list"),
+    "report": Verb(
+        "report", "customers' reports, each one self-contained page: one by options, or many from a file",
+        "glmcalc report examples --out reports",
+        'glmcalc report "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 131000" --gpu h200_sxm --customer "Example A" --concurrency 4 --input-length 40K --out reports --json',
+    ),
     "html": Verb(
         "servers", "an executed notebook as one self-contained HTML file",
         "glmcalc html out.ipynb", "glmcalc html out.ipynb --out example-a.html",

@@ -33,14 +33,22 @@ def read_deployment(path: str) -> tuple[dict[str, Any], ParsedCommand]:
     """Settings from a TOML or JSON file, and what its flags say besides.
 
     Raises:
-        InputError: unreadable, not a table, a name that is neither an option nor a flag of ``vllm serve`` (the nearest is
-            offered), or a value that the option of that name would refuse.
+        InputError: unreadable, not a table, or as :func:`read_settings`.
+    """
+    return read_settings(_table(path))
+
+
+def read_settings(stated: dict[str, Any]) -> tuple[dict[str, Any], ParsedCommand]:
+    """Settings from names and values as such a file holds them, and what its flags say besides.
+
+    Raises:
+        InputError: a name that is neither an option nor a flag of ``vllm serve`` (the nearest is offered), or a value that the
+            option of that name would refuse.
     """
     from glmcalc.commands.arguments import read_vllm_arguments
     from glmcalc.commands.parsed import Launch
     from glmcalc.model.pasted import refuse_open, settings_of
 
-    stated = _table(path)
     own = {name: value for name, value in stated.items() if name in _OWN}
     others = {name: stated[name] for name in OTHERS_OWN if name in stated}
     flags = {name: value for name, value in stated.items() if name not in own and name not in others}

@@ -29,6 +29,11 @@ div.jp-Cell, div.output_area, div.jp-OutputArea-child {{ margin: 0; padding: 0; 
 """
 
 
+def page_of(title: str, body: str) -> str:
+    """One self-contained page; ``body`` is HTML made by this package or by nbconvert, ``title`` plain text."""
+    return _PAGE.format(title=escape(title), body=body)
+
+
 def export_html(notebook: str, out: str | None = None) -> Path:
     """Write ``notebook`` as one HTML file, code left out.
 
@@ -78,7 +83,7 @@ def export_html(notebook: str, out: str | None = None) -> Path:
     title = f"Memory report for {parameters['customer']}" if parameters.get("customer") else os.path.basename(notebook)
     target = Path(out) if out else Path(notebook).with_suffix(".html")
     try:
-        target.write_text(_PAGE.format(title=escape(str(title)), body=body), encoding="utf-8")
+        target.write_text(page_of(str(title), body), encoding="utf-8")
     except OSError as error:
         raise InputError(
             "out", str(target), "a place that can be written", f"out: cannot write {target} ({error.strerror})."

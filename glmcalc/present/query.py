@@ -11,15 +11,15 @@ from html import escape
 from typing import Any, Mapping
 from urllib.parse import parse_qsl
 
-from glmcalc.budget.plan import plan
+from glmcalc.budget.engines import plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import names_of
 from glmcalc.facts.store import nearest
 from glmcalc.model.deployment import Deployment
 from glmcalc.present import state as states
+from glmcalc.present.deployment_file import number
 from glmcalc.present.display import Html, style
 from glmcalc.present.needs import NEEDS, check_customer, read_needs
-from glmcalc.present.report import refuse_speed
 from glmcalc.present.verdict_html import bad_input
 from glmcalc.solve.answer import deployment_from
 
@@ -79,7 +79,7 @@ def _read(query: str, names: Mapping[str, Any]) -> dict[str, Any]:
         elif name in known and name not in (*NEEDS, "customer", "command"):
             raise InputError(name, text, f"an input of this page: {', '.join(own)}")
     values: dict[str, Any] = {name: texts[name] for name in ("customer", "command") if name in texts}
-    values |= {name: _whole(name, texts[name]) for name in NEEDS if name in texts}
+    values |= {name: _need(name, texts[name]) for name in NEEDS if name in texts}
     asked = {name: text for name, text in texts.items() if name not in values}
     made = states.deployment(asked)
     for name in asked:
@@ -95,8 +95,6 @@ def _check(names: Mapping[str, Any]) -> None:
     """
     if "customer" in names:
         check_customer(names["customer"])
-    if names.get("min_tok_s_user") is not None:
-        refuse_speed(names["min_tok_s_user"])
     settings = {name: names[name] for name in names_of(Deployment) if names.get(name) is not None}
     if names.get("command"):
         settings.pop("model", None)
@@ -104,7 +102,9 @@ def _check(names: Mapping[str, Any]) -> None:
     read_needs({name: names.get(name) for name in NEEDS}, made)
 
 
-def _whole(name: str, text: str) -> int:
+def _need(name: str, text: str) -> int | float:
+    if name == "min_tok_s_user":
+        return number(name, text)
     if not text.replace(",", "").isascii() or not text.replace(",", "").isdigit() or len(text) > 15:
         raise InputError(name, text, "a whole number of 1 or more")
     return int(text.replace(",", ""))

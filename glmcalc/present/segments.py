@@ -91,6 +91,7 @@ class Bar:
         pool_from: earliest and latest start of the pool.
         need: start and end of what one request needs, where that is more than the pool; else None.
         dead: what died, or None.
+        engine: whose rules the line and the pool follow.
     """
 
     frame: int
@@ -104,6 +105,18 @@ class Bar:
     frame_printed: str
     line_printed: str
     dead: Dead | None = None
+    engine: str = "vllm"
+
+    @property
+    def line_words(self) -> str:
+        """What the thick line is called: each engine draws it by a rule of its own."""
+        own = {"sglang": "Static share", "llama.cpp": "May be taken"}
+        return own.get(self.engine, f"Utilization {self.utilization:.2f}")
+
+    @property
+    def frame_words(self) -> str:
+        """What the frame is called: llama.cpp may take what the driver, or a Mac's working set, leaves it."""
+        return "Usable" if self.engine == "llama.cpp" else "Driver"
 
     @property
     def extent(self) -> int:
@@ -132,8 +145,19 @@ def layout(plan: Mapping[str, Any], merged: bool = False) -> Bar | None:
     groups = _MERGED if merged else _TOGETHER
     inside = _stack(per_gpu["components"], book, groups, True, 0)
     used = inside[-1].end if inside else 0
-    if used < line:
-        inside.append(Segment("unused", _SHORT["unused"], used, line, gib_text(book.unused), "", False))
+    if used < line and book.unused:
+        engine = plan["deployment"].get("engine")
+        inside.append(
+            Segment(
+                "unused",
+                _SHORT["free" if engine == "llama.cpp" else "unused"],
+                used,
+                line,
+                gib_text(book.unused),
+                "",
+                False,
+            )
+        )
     beyond = [part for part in per_gpu["components"] if not part["inside_utilization"]]
     outside = _stack(beyond, book, groups, False, frame - sum(part["bytes"] for part in beyond))
     right = outside[0].start if outside else frame
@@ -144,6 +168,7 @@ def layout(plan: Mapping[str, Any], merged: bool = False) -> Bar | None:
     return Bar(
         frame, line, float(plan["deployment"].get("gpu_memory_utilization") or 0), tuple(inside), tuple(outside), free,
         _pool_from(kv, pool), _need(plan, pool), gib_text(book.total or 0), gib_text(book.line or 0),
+        engine=plan["deployment"].get("engine") or "vllm",
     )  # fmt: skip
 
 
@@ -173,6 +198,8 @@ def _stack(
 
 def _pool_from(kv: Mapping[str, Any], pool: Segment | None) -> tuple[int, int] | None:
     low, high = kv.get("available_low_bytes"), kv.get("available_high_bytes")
+    if kv.get("cells"):  # llama.cpp takes its cache whole: it does not end at the line
+        return None
     if pool is None or low is None or high is None or low == high or high <= 0:
         return None
     return max(pool.end - high, 0), pool.end - max(low, 0)

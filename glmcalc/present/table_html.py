@@ -22,25 +22,39 @@ def component_table(plan: Mapping[str, Any]) -> str:
         return ""
     book = ledger(plan)
     rows = [_row(row) for row in book.inside]
+    engine = plan["deployment"].get("engine")
+    whole = book.line == book.total and not book.outside  # llama.cpp on a Mac: nothing lies beyond the line
     if book.line is not None:
         if book.unused:
-            words = "Not given out" if book.unused > 0 else "Past the line"
+            words = "Past the line" if book.unused < 0 else "Free" if engine == "llama.cpp" else "Not given out"
             rows.append(_plain(words, book.unused))
-        share = plan["deployment"].get("gpu_memory_utilization")
-        origin = f"{share:g} × driver total" if share else "as stated"
-        rows.append(_sum("Utilization line", book.line, "", "exact", escape(origin)))
+        if not whole:
+            rows.append(_sum(_LINES.get(str(engine), _LINES["vllm"]), book.line, "", "exact", escape(_origin(plan))))
     rows += [_row(row) for row in book.outside]
     if book.free is not None and book.total is not None:
-        rows.append(
-            _plain("Free beyond the line" if book.free >= 0 else "Short beyond the line", book.free, _free_band(book))
-        )
+        if not whole:
+            words = "Free beyond the line" if book.free >= 0 else "Short beyond the line"
+            rows.append(_plain(words, book.free, _free_band(book)))
         band = _band(book.total_low, book.total_high)
         basis = per_gpu.get("memory_basis") or "measured"
-        rows.append(_sum("Driver total", book.total, band, basis, source(per_gpu.get("memory_source") or "")))
+        total = "What the GPU may take" if whole else "Driver total"
+        rows.append(_sum(total, book.total, band, basis, source(per_gpu.get("memory_source") or "")))
     return (
         '<div class="gm-tablebox"><table class="gm-table" aria-label="Components of the memory of one GPU">'
         f"{_HEAD}<tbody>{''.join(rows)}</tbody></table></div>"
     )
+
+
+_LINES = {"vllm": "Utilization line", "sglang": "Static share", "llama.cpp": "What the GPU may take"}
+
+
+def _origin(plan: Mapping[str, Any]) -> str:
+    """Where the line is from, in few words."""
+    said = plan["deployment"]
+    if said.get("gpu_memory_utilization"):
+        return f"{said['gpu_memory_utilization']:g} × driver total"
+    share = said.get("mem_fraction_static")
+    return f"{share:g} × free before the load" if share else "as stated"
 
 
 def boxed(table: str) -> str:

@@ -26,7 +26,9 @@ def test_an_ampersand_in_the_customer_is_escaped():
 @pytest.mark.parametrize(
     ("needs", "field"),
     [({"concurrency": 0}, "concurrency"), ({"input_length": -1}, "input_length"), ({"output_length": 1.5}, "output_length"),
-     ({"input_length": 200_000}, "input_length"), ({"min_tok_s_user": 20}, "min_tok_s_user")],
+     ({"input_length": 200_000}, "input_length"), ({"min_tok_s_user": 0}, "min_tok_s_user"), ({"min_tok_s_user": "fast"}, "min_tok_s_user"),
+     ({"min_tok_s_user": True}, "min_tok_s_user"), ({"min_tok_s_user": float("nan")}, "min_tok_s_user"),
+     ({"output_length": 200_000}, "output_length")],
 )  # fmt: skip
 def test_needs_are_checked(needs, field):
     with pytest.raises(InputError) as caught:

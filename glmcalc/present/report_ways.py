@@ -1,0 +1,208 @@
+"""Three ways to serve the need: as it is, cheaper, roomier; what each holds, how fast, at what price, and what a step costs."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import Any, Sequence
+
+from glmcalc.facts.quantity import gib
+from glmcalc.present.command_html import command_block
+from glmcalc.present.prose import link, prose, short_address
+from glmcalc.present.report_case import NAMES, Case
+from glmcalc.present.report_offers import Offer, offers
+from glmcalc.present.report_speed import first_token
+from glmcalc.present.speed_text import number_text
+from glmcalc.present.verdict_html import TONES, WORDS
+from glmcalc.speed.bands import Range
+from glmcalc.speed.price import Price
+
+_CHANGED = (
+    ("engine", "engine"), ("quantization", "weights"), ("tensor_parallel_size", "TP"), ("pipeline_parallel_size", "PP"),
+    ("data_parallel_size", "DP"), ("decode_context_parallel_size", "DCP"), ("num_speculative_tokens", "MTP drafts"),
+    ("max_model_len", "max_model_len"),
+)  # fmt: skip
+_OF_ONE_ENGINE = ("TP", "PP", "DP", "DCP", "MTP drafts")
+_LINE = 104  # letters of a command's line
+_MARKS = {"fits": "✓", "marginal": "△", "does_not_fit": "✕", "unsupported": "⊘"}
+
+
+def ways_section(case: Case) -> str:
+    """Heading, one card a way, each fact of the three on one line where there is room."""
+    found = offers(case)
+    cards = _labels() + "".join(_card(offer, found[0]) for offer in found)
+    need = f"for {_load(case)}" if case.needs else f"for one request of {case.longest:,} tokens, as no need is stated"
+    return f'<h2>Table 4. Three ways <small>{need}</small></h2><div class="gr-ways">{cards}</div>{_commands(found)}{_prices(found)}'
+
+
+def _load(case: Case) -> str:
+    assert case.needs is not None
+    many = case.needs.concurrency
+    return f"{many:,} request{'s' * (many != 1)} of {case.needs.length:,} tokens at once"
+
+
+_TERMS = (
+    "Machine",
+    "Fits",
+    "tok/s of one user",
+    "First token",
+    "$ an hour",
+    "$ per million tokens",
+    "What changes",
+    "Price of the step",
+)
+
+
+def _labels() -> str:
+    """The facts' names in a column of their own, where the cards stand side by side; each card has them too."""
+    return f'<div class="gr-terms" aria-hidden="true"><i></i>{"".join(f"<b>{term}</b>" for term in _TERMS)}</div>'
+
+
+def _card(offer: Offer, first: Offer) -> str:
+    title = f"<h3>{offer.name}</h3>"
+    if offer.case is None:
+        return f'<div class="gr-way gr-no">{title}<p>{prose(offer.reason or "not known")}</p></div>'
+    rows = "".join(f"<div><dt>{term}</dt><dd>{words}</dd></div>" for term, words in zip(_TERMS, _facts(offer, first)))
+    return f'<div class="gr-way">{title}<dl>{rows}</dl></div>'
+
+
+def _facts(offer: Offer, first: Offer) -> tuple[str, ...]:
+    """What stands at each of the terms."""
+    case = offer.case
+    assert case is not None
+    status = offer.status
+    return (
+        f"<b>{case.plan.resolved.gpus} × {_name(case)}</b><br>{_setting(case)}",
+        f'<b class="gr-{TONES[status]}">{_MARKS[status]} {WORDS[status]}</b> {_holds(case)}',
+        _speed(case),
+        _wait(case),
+        _hourly(offer.price, offer.price_reason),
+        _range(offer.per_million, "$") if offer.per_million else f"not known: {prose(offer.per_million_reason or '')}",
+        "nothing" if offer is first else _changes(case, first.case),
+        "none" if offer is first else _step(offer, first),
+    )
+
+
+def _name(case: Case) -> str:
+    return escape(case.plan.resolved.device.name.replace(" (per GPU)", ""))
+
+
+def _setting(case: Case) -> str:
+    said = case.data["deployment"]
+    sizes = (
+        ("TP", "tensor_parallel_size"),
+        ("PP", "pipeline_parallel_size"),
+        ("DP", "data_parallel_size"),
+        ("DCP", "decode_context_parallel_size"),
+    )
+    words = [NAMES[case.engine], str(said["quantization"])]
+    words += [f"{short} {said[name]}" for short, name in sizes if (said[name] or 1) > 1]
+    return escape(", ".join([*words, f"KV {case.plan.kv.record}"]))
+
+
+def _holds(case: Case) -> str:
+    if case.data["verdict"]["status"] in ("unsupported",) or case.plan.memory is None:
+        return prose(case.data["verdict"]["reason"])
+    low, likely, high = (
+        value * case.groups for value in case.held(case.needs.length if case.needs else case.longest).times
+    )
+    if likely <= 0:
+        return f"KV pool {gib(case.plan.kv.available.likely)} GiB: none"
+    return f"holds {likely:,.1f} ({low:,.1f} to {high:,.1f})"
+
+
+def _speed(case: Case) -> str:
+    found = case.speed
+    if found is None or found.tok_s_user is None:
+        reason = (found.reason if found is not None else case.speed_reason) or ""
+        return f"not known: {prose(reason)}"
+    return f"{_range(found.tok_s_user)}<br><small>{escape(found.basis)}</small>"
+
+
+def _wait(case: Case) -> str:
+    band, reason = first_token(case)
+    return f"{_range(band)} s" if band is not None else f"not known: {prose(reason or '')}"
+
+
+def _hourly(price: Price | None, reason: str | None) -> str:
+    if price is None:
+        return f"not known: {prose(reason or '')}"
+    ends = f"${price.low:,.2f}" if price.low == price.high else f"${price.low:,.2f} to {price.high:,.2f}"
+    return f"{ends}<br><small>{escape(price.date)}</small>"
+
+
+def _range(band: Range, sign: str = "") -> str:
+    return f"{sign}{number_text(band.mid)} ({number_text(band.low)} to {number_text(band.high)})"
+
+
+def _changes(case: Case, first: Case | None) -> str:
+    """Settings that differ from the deployment as it is; what belongs to one engine only where both run it."""
+    assert first is not None
+    now, was = case.data["deployment"], first.data["deployment"]
+    words = []
+    if (now["gpu"], now["gpus"]) != (was["gpu"], was["gpus"]):
+        words.append(f"{was['gpus']} × {was['gpu']} → {now['gpus']} × {now['gpu']}")
+    same = now["engine"] == was["engine"]
+    for name, label in _CHANGED:
+        old, new = was.get(name), now.get(name)
+        if label in _OF_ONE_ENGINE:
+            old, new = (old or int(label != "MTP drafts"), new or int(label != "MTP drafts")) if same else (0, 0)
+        if old != new:
+            words.append(f"{label} {_shown(old)} → {_shown(new)}")
+    if same and case.plan.kv.record != first.plan.kv.record:
+        words.append(f"KV {first.plan.kv.record} → {case.plan.kv.record}")
+    return "; ".join(escape(word) for word in words) or "nothing"
+
+
+def _shown(value: object) -> str:
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _step(offer: Offer, first: Offer) -> str:
+    """What the step costs and gives: dollars an hour, speed and room at the middle of each band, and quality."""
+    case, was = offer.case, first.case
+    assert case is not None
+    assert was is not None
+    words = []
+    if offer.price is not None and first.price is not None:
+        more = (offer.price.low + offer.price.high - first.price.low - first.price.high) / 2
+        share = more / ((first.price.low + first.price.high) / 2)
+        words.append(
+            f"<b>{'+' if more >= 0 else '−'}${abs(more):,.2f} an hour</b> ({share:+.0%})".replace("-", "−")
+            if more
+            else "<b>the same price an hour</b>"
+        )
+    else:
+        words.append("$ an hour: not known, since a price is missing")
+    now_s, was_s = (one.speed.tok_s_user if one.speed is not None else None for one in (case, was))
+    if now_s is not None and was_s is not None:
+        words.append(f"tok/s of one user {number_text(was_s.mid)} → {number_text(now_s.mid)}")
+    length = case.needs.length if case.needs else was.longest
+    holds = [one.held(min(length, one.longest)).times[1] * one.groups for one in (was, case)]
+    words.append(f"holds {holds[0]:,.1f} → {holds[1]:,.1f}")
+    if offer.note and case.data["deployment"]["quantization"] != was.data["deployment"]["quantization"]:
+        words.append(f"quality: {prose(offer.note)}")
+    return "; ".join(words)
+
+
+def _commands(found: Sequence[Offer]) -> str:
+    """The whole command of each other way; that of the deployment as it is stands on the first page."""
+    blocks = [
+        f'<p class="gm-cap">{offer.name}:</p>{command_block(str(offer.case.data["command"]), copy=False, width=_LINE)}'
+        for offer in found[1:]
+        if offer.case is not None
+    ]
+    return f'<div class="gr-small">{"".join(blocks)}</div>' if blocks else ""
+
+
+def _prices(found: Sequence[Offer]) -> str:
+    """Where the prices are from, each once."""
+    addresses: dict[str, Any] = {}
+    for offer in found:
+        if offer.price is not None:
+            addresses.update({url: None for url in offer.price.source.split() if url.startswith("http")})
+    links = ", ".join(link(url, short_address(url)) for url in addresses)
+    words = f"Prices: {links}; lowest and highest. " if links else ""
+    return (
+        f'<p class="gm-cap">{words}$ per million output tokens with this load kept up; electricity and staff left out; its range '
+        "is that of speed and price together.</p>"
+    )
