@@ -8,7 +8,7 @@ from typing import Any, Mapping
 from glmcalc.present.ledger import cents, gib_text
 from glmcalc.present.prose import prose
 
-_ICONS = {
+ICONS = {
     "fits": '<path d="M4 12.5l5.5 5.5L20 6.5"/>',
     "marginal": '<path d="M12 3L22 20.5H2zM12 10v5M12 17.6v.6"/>',
     "does_not_fit": '<path d="M5 5l14 14M19 5L5 19"/>',
@@ -39,7 +39,7 @@ def tile(status: str, sentence: str, note: str = "", level: str = "", word: str 
     below = f'<p class="gm-n">{note}</p>' if note else ""
     return (
         f'<div class="gm-verdict {TONES[status]}{level}" data-status="{status}"{busy}>'
-        f'<div class="gm-tile"><svg viewBox="0 0 24 24" aria-hidden="true">{_ICONS[status]}</svg>'
+        f'<div class="gm-tile"><svg viewBox="0 0 24 24" aria-hidden="true">{ICONS[status]}</svg>'
         f"<span>{escape(word) or WORDS[status]}</span></div>"
         f'<div class="gm-vt"><p class="gm-s">{sentence}</p>{below}</div></div>'
     )
