@@ -12,31 +12,23 @@ if TYPE_CHECKING:
 
 WIDTH = 120
 _WORDS = {
-    "fits": "fits", "marginal": "marginal", "does_not_fit": "no", "unsupported": "no kernel", "no_evidence": "facts only",
+    "fits": "fits", "marginal": "marginal", "does_not_fit": "no", "unsupported": "not run", "no_evidence": "facts only",
 }  # fmt: skip
-_HEAD = (
-    "machine",
-    "status",
-    "weights",
-    "spread",
-    "KV",
-    "max context",
-    "users",
-    "tok/s user",
-    "TTFT s",
-    "$/h",
-    "$/M tok",
-)
-_WIDTHS = (30, 10, 11, 19, 10, 11, 6, 14, 6, 8, 8)
-_RIGHT = (5, 6, 7, 8, 9, 10)
+_HEAD = ("machine", "status", "weights", "spread", "max context", "users", "tok/s user", "TTFT s", "$/h", "$/M tok")
+_WIDTHS = (23, 10, 10, 20, 11, 5, 13, 6, 6, 7)
+_RIGHT = (4, 5, 6, 7, 8, 9)
+_LONGEST = 300  # characters of one reason; --json has all of it
 
 
 def size_text(need: Need, rows: Sequence[dict[str, Any]], guide: Sequence[dict[str, Any]] | None = None) -> str:
     """The whole answer of ``glmcalc size``."""
     able = [row for row in rows if row["serves"]]
-    head = f"{need.concurrency:,} requests of {need.context:,} tokens at once: {len(able)} of {len(rows)} machines serve it for sure."
+    count = f"{need.concurrency:,} requests" if need.concurrency > 1 else "1 request"
+    verb = "serves" if len(able) == 1 else "serve"
+    head = f"{count} of {need.context:,} tokens at once: {len(able)} of {len(rows)} machines {verb} it for sure."
+    shown = [row for row in rows if row["status"] not in ("unsupported", "no_evidence")]
     lines = [*_guide_lines(guide or ()), head, "", _line(_HEAD), _line(["-" * width for width in _WIDTHS])]
-    lines += [_line(_cells(row)) for row in rows]
+    lines += [_line(_cells(row)) for row in shown]
     return "\n".join([*lines, "", *_why_not(rows), *_foot(need, rows)])
 
 
@@ -45,16 +37,18 @@ def _line(cells: Sequence[str]) -> str:
         cell[:width].rjust(width) if index in _RIGHT else cell[:width].ljust(width)
         for index, (cell, width) in enumerate(zip(cells, _WIDTHS))
     ]
-    return " ".join(made).rstrip()[:WIDTH]
+    return " ".join(made).rstrip()
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     speed, wait, price, million = row["tok_s_user"], row["ttft_s"], row["usd_per_hour"], row["usd_per_million"]
-    status = "misses" if row["status"] in ("fits", "marginal") and row["misses"] else _WORDS[row["status"]]
+    status = "misses" if row["misses"] else _WORDS[row["status"]]
+    spread = row["parallelism"] or ""
+    for words, short in (("one device, ", ""), ("experts of ", ""), (" on the CPU", " on CPU")):
+        spread = spread.replace(words, short)
     return [
-        _name(row), status, row["quantization"] or "", (row["parallelism"] or "").replace("experts of ", "").replace(" on the CPU", " CPU"),
-        row["kv_record"] or "", _whole(row["max_context"]), _whole(row["max_concurrency"]),
-        f"{number_text(speed['low'])} to {number_text(speed['high'])}" if speed else "", number_text(wait["mid"]) if wait else "",
+        _name(row), status, row["quantization"] or "", spread, _whole(row["max_context"]), _whole(row["max_concurrency"]),
+        f"{number_text(speed['low'])}-{number_text(speed['high'])}" if speed else "", number_text(wait["mid"]) if wait else "",
         f"{price:,.2f}" if price is not None else "", f"{million['mid']:,.2f}" if million else "",
     ]  # fmt: skip
 
@@ -64,35 +58,54 @@ def _name(row: dict[str, Any]) -> str:
     return f"{row['gpus']} x {row['gpu']}{beside}"
 
 
+def _short(row: dict[str, Any]) -> str:
+    return f"{row['gpus']} x {row['gpu']}, {row['quantization']}, {row['parallelism']}"
+
+
 def _whole(value: int | None) -> str:
     return "" if value is None else f"{value:,}"
 
 
 def _why_not(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """One line for each machine that does not serve: why, and the nearest that does."""
+    """One line for each machine that does not serve, with the nearest that does where it is of the same device."""
     lines = []
+    others: dict[str, dict[str, Any]] = {}
     for row in rows:
-        if row["serves"]:
+        if row["serves"] or row["status"] == "no_evidence":
             continue
-        why = "; ".join(row["misses"]) or row["reason"]
-        near = row["nearest"]
-        tail = f" Nearest that serves: {near['name']}, {near['quantization']}, {near['parallelism']}." if near else ""
-        lines.append(f"{_name(row)}: {why}{tail}")
-    return ["Why not:", *(f"  {line}" for line in lines), ""] if lines else []
+        near, tail = row["nearest"], ""
+        if near and near["gpu"] == row["gpu"]:
+            tail = f" Nearest that serves: {_short(near)}."
+        elif near:
+            others[near["id"]] = near
+        lines.append(f"  {_name(row)}: {_cut('; '.join(row['misses']) or row['reason'])}{tail}")
+    lines += [f"  Nearest that serves, for the others: {_short(near)}." for near in others.values()]
+    facts = [_name(row) for row in rows if row["status"] == "no_evidence"]
+    if facts:
+        lines.append(f"  Facts only, without a verdict (--json has them): {', '.join(facts)}.")
+    return ["Why not:", *lines, ""] if lines else []
+
+
+def _cut(text: str) -> str:
+    """Whole sentences up to a length, the first one in any case; with a full stop."""
+    text = text if text.endswith(".") else f"{text}."
+    if len(text) <= _LONGEST:
+        return text
+    end = text.rfind(". ", 0, _LONGEST)
+    return text[: end + 1] if end > 0 else text[: text.find(". ") + 1] or text
 
 
 def _foot(need: Need, rows: Sequence[dict[str, Any]]) -> list[str]:
-    notes = [f"Quality of {form}: {text}." for form, text in _quality(rows).items()]
+    notes = [f"Quality of {', '.join(forms)}: {text}." for text, forms in _quality(rows).items()]
+    notes += [f"{text}." for text in dict.fromkeys(text for row in rows for text in row["instead"])]
     dates = sorted({row["price"]["date"] for row in rows if row["price"]})
     lines = [
-        "max context: of the requests asked for; users: of the context asked for; both in the deployment of the row, at the "
-        "pessimistic end.",
-        "tok/s user: the 90 % band; empty where nobody measured it (--json has the reason). TTFT: all requests together, none cached.",
+        "max context: for the requests asked for; users: of the context asked for; both in the row's own deployment, at the",
+        "pessimistic end. tok/s user: the 90 % band, empty where nobody measured it (--json says why). TTFT: all requests at once.",
     ]
     if dates:
-        lines.append(
-            f"$/h: middle of list prices of {dates[0]} to {dates[-1]}; $/M tok: output tokens, busy the whole hour."
-        )
+        when = dates[0] if len(dates) == 1 else f"{dates[0]} to {dates[-1]}"
+        lines.append(f"$/h: middle of prices of {when} (--prices FILE for yours). $/M tok: output, busy all the time.")
     if need.min_tok_s_user is not None or need.max_ttft is not None:
         lines.append("Wishes are held against the pessimistic end of the band.")
     best = next((row for row in rows if row["serves"]), None)
@@ -101,11 +114,13 @@ def _foot(need: Need, rows: Sequence[dict[str, Any]]) -> list[str]:
     return [*notes, *lines]
 
 
-def _quality(rows: Sequence[dict[str, Any]]) -> dict[str, str]:
-    found: dict[str, str] = {}
+def _quality(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
     for row in rows:
         if row["quality_note"] and row["status"] in ("fits", "marginal"):
-            found.setdefault(row["quantization"], row["quality_note"])
+            forms = found.setdefault(row["quality_note"], [])
+            if row["quantization"] not in forms:
+                forms.append(row["quantization"])
     return found
 
 

@@ -22,31 +22,39 @@ def size_rows(need: Need, limits: bool = True) -> list[dict[str, Any]]:
     Raises:
         InputError: a quantization that none of the machines asked for can run; the nearest that they can is named.
     """
-    rows = []
-    refused: list[InputError] = []
-    for config in configurations_of(need.gpus):
-        try:
-            rows.append(configuration_row(config, need, limits))
-        except InputError as error:
-            refused.append(error)
-    if not rows and refused:
-        raise refused[0]
+    rows = [configuration_row(config, need, limits) for config in configurations_of(need.gpus)]
+    if need.gpus and rows and all(row["status"] in ("unsupported", "no_evidence") for row in rows):
+        _refuse(need, rows[0])
     finish(rows, need)
     return sorted(rows, key=_order)
 
 
 def configuration_row(config: Configuration, need: Need, limits: bool = True) -> dict[str, Any]:
-    """The row of one machine.
-
-    Raises:
-        InputError: a quantization that the machine cannot run.
-    """
+    """The row of one machine, without what only a comparison of machines says (:func:`size_rows`)."""
     if config.use == "facts":
-        return row_without_verdict(config, need)
+        why = f"no memory accounting and no comparable speed of this model on {config.device.name} is known here"
+        return row_without_verdict(config, need, "no_evidence", f"Facts only: {why}.")
     from glmcalc.solve.size_search import search
 
-    found = search(config, need)
+    try:
+        found = search(config, need)
+    except InputError as error:
+        return row_without_verdict(config, need, "unsupported", error.message)
     return row_of(config, need, found, limits)
+
+
+def _refuse(need: Need, row: dict[str, Any]) -> None:
+    """Refuse a form of the weights, or an engine, that none of the devices asked for runs.
+
+    Raises:
+        InputError: with the reason of the first machine, which names what runs.
+    """
+    field = "quantization" if need.quantization is not None else "engine"
+    value = getattr(need, field)
+    if value is not None:
+        raise InputError(
+            field, value, "a form that the device runs" if field == "quantization" else "another engine", row["reason"]
+        )
 
 
 def serves(rows: list[dict[str, Any]]) -> bool:
@@ -57,7 +65,7 @@ def serves(rows: list[dict[str, Any]]) -> bool:
 def _order(row: dict[str, Any]) -> tuple[Any, ...]:
     price = row["usd_per_hour"]
     return (
-        not row["serves"], bool(row["misses"]), STATUSES.index(row["status"]), row["quality_rank"] or 0,
+        not row["serves"], STATUSES.index(row["status"]), bool(row["misses"]), row["quality_rank"] or 0,
         price is None, price or 0.0, row["gpus"], row["gpu"],
     )  # fmt: skip
 

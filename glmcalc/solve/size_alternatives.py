@@ -14,12 +14,14 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-MORE = 1.25  # times the requests that the present machine holds, from which another counts as roomier
+MORE = 1.25  # times the requests of the need and of the present machine, from which another counts as roomier
 
 
 def alternatives(deployment: Deployment, need: Need) -> list[dict[str, Any]]:
-    """As is, cheaper, roomier: each with ``kind``, ``row`` (as of ``size_rows``, None where there is none), ``reason`` (of that),
-    and ``step``: US$ an hour more or less than as it is, null with a reason where a price is not known.
+    """As is, cheaper, and roomier: a quarter more requests than the need and the present machine, of no worse quality if possible.
+
+    Each has ``kind``, ``row`` (as of ``size_rows``; None where there is none, and ``reason`` says why) and ``step``: US$ an hour
+    more or less than as it is, null with a reason where a price is not known.
 
     Raises:
         InputError: as :func:`glmcalc.plan`.
@@ -31,10 +33,13 @@ def alternatives(deployment: Deployment, need: Need) -> list[dict[str, Any]]:
         row for row in rows if price is not None and row["usd_per_hour"] is not None and row["usd_per_hour"] < price
     ]
     least = min(cheaper, key=lambda row: (row["usd_per_hour"], row["quality_rank"]), default=None)
-    held = (own["held"] or {}).get("low", 0) if own["serves"] else need.concurrency / MORE
-    larger = [row for row in rows if row["held"]["low"] >= MORE * held and row is not least]
+    least_held = MORE * max(need.concurrency, (own["held"] or {}).get("low", 0))
+    larger = [row for row in rows if row["held"]["low"] >= least_held and row is not least]
+    alike = [row for row in larger if row["quality_rank"] <= own["quality_rank"]]
     roomy = min(
-        larger, key=lambda row: (row["usd_per_hour"] is None, row["usd_per_hour"] or 0.0, row["gpus"]), default=None
+        alike or larger,
+        key=lambda row: (row["usd_per_hour"] is None, row["usd_per_hour"] or 0.0, row["gpus"]),
+        default=None,
     )
     no_price = "the price of the present machine is not known: give it with --prices" if price is None else None
     return [
@@ -54,9 +59,19 @@ def deployment_row(deployment: Deployment, need: Need) -> dict[str, Any]:
     chip = fit.plan.resolved.device
     gpus = fit.plan.resolved.gpus
     config = Configuration(
-        f"{chip.id}_x{gpus}", chip.id, gpus, 1, "serve", None, "as it is", chip.source.split()[0], chip.date, "config"
+        f"{chip.id}_x{gpus}",
+        chip.id,
+        gpus,
+        1,
+        None,
+        "serve",
+        None,
+        "as it is",
+        chip.source.split()[0],
+        chip.date,
+        "config",
     )
-    speed, reason = speed_of(fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
+    speed, reason = speed_of(config, fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
     row = row_of(config, need, Found(fit, speed, reason, None, (), (), 1), False)
     finish([row], need)
     return row

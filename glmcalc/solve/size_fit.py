@@ -49,9 +49,10 @@ class Fit:
         )
 
     @property
-    def order(self) -> tuple[int, bool, int, int]:
-        """Better ones first: status, then quality, then headroom."""
-        return STATUSES.index(self.status), not self.clear, self.rank, -self.held_low
+    def order(self) -> tuple[int, int, int, int]:
+        """Better ones first: status (one that likely holds before one that likely does not), then quality, then headroom."""
+        surely = 0 if self.clear else 1 if self.plan.verdict.engine_message is None else 2
+        return STATUSES.index(self.status), surely, self.rank, -self.held_low
 
 
 def whole_status(plan_status: str, low: int, likely: int, wanted: int) -> str:
@@ -70,7 +71,8 @@ def whole_status(plan_status: str, low: int, likely: int, wanted: int) -> str:
 def too_few(plan_reason: str, low: int, likely: int, need: Need, short: int | None) -> str:
     """Why the pool does not hold all requests, with the numbers."""
     missing = f"; {gib(short)} GiB is missing on each GPU" if short else ""
+    held = f"{low:,}" if low == likely else f"{low:,} to {likely:,}"
     return (
-        f"The KV pool holds {low:,} to {likely:,} requests of {need.context:,} tokens at once and {need.concurrency:,} are "
+        f"The KV pool holds {held} requests of {need.context:,} tokens at once and {need.concurrency:,} are "
         f"needed{missing}. {plan_reason}"
     )

@@ -1,18 +1,10 @@
-"""The ends of a deployment: the greatest context for so many requests, and the most requests of a length, at the pessimistic end.
-
-Each is found between two budgets of which one holds and the next step does not; pools shrink slowly with length, so the pool
-at one length says nearly where the end is.
-"""
+"""The ends of a deployment: the greatest context for so many requests, and the most requests of a length, at the pessimistic end."""
 
 from __future__ import annotations
 
-from glmcalc.budget.kv import blocks_per_request
-from glmcalc.budget.margins import margins
-from glmcalc.budget.plan import figures_of
-from glmcalc.budget.workspaces import LONG
-from glmcalc.facts.frozen import record, replace
-from glmcalc.model.resolved import Resolved
+from glmcalc.facts.frozen import record
 from glmcalc.solve.size_fit import Fit
+from glmcalc.solve.size_lines import LlamacppLine, SglangLine, VllmLine
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,7 +12,6 @@ if TYPE_CHECKING:
 
 SEQUENCES = (1, 2, 4, 8, 16)
 CONTEXTS = (32_768, 131_072, 524_288, 1_048_576)
-_CELLS = 256
 
 
 @record
@@ -93,152 +84,7 @@ def line_of(fit: Fit, dcp: int | None = None) -> VllmLine | SglangLine | Llamacp
     """What holds along lengths and requests in the fit's deployment, under its engine's rules."""
     engine = fit.deployment.engine
     if engine == "sglang":
-        return SglangLine(fit)
+        return SglangLine(fit.plan, fit.replicas)
     if engine == "llama.cpp":
-        return LlamacppLine(fit)
-    return VllmLine(fit.plan.resolved if dcp is None else replace(fit.plan.resolved, dcp=dcp))
-
-
-class VllmLine:
-    """One deployment of vLLM along lengths and sequences: the pool at the pessimistic end, and every other limit."""
-
-    def __init__(self, resolved: Resolved) -> None:
-        self._resolved = resolved
-        self._made: dict[tuple[int, int], tuple[bool, int]] = {}
-        self.longest = resolved.checkpoint.geometry.max_position_embeddings
-
-    def at(self, length: int, requests: int) -> tuple[bool, int]:
-        """Whether no limit but the pool is crossed, and the blocks of the smallest pool, with ``requests`` as max_num_seqs."""
-        key = length, requests
-        if key not in self._made:
-            r = replace(self._resolved, max_model_len=length, max_num_seqs=requests)
-            made = figures_of(r)
-            parts = {part.name: part.band for part in made.components}
-            limits = margins(r, parts, made.pools, made.memory)
-            self._made[key] = all(limit.band.low >= 0 for limit in limits), max(made.pools[0].num_blocks, 0)
-        return self._made[key]
-
-    def holds(self, length: int, requests: int) -> bool:
-        """Whether ``requests`` of one replica fit at once at the pessimistic end."""
-        clear, _ = self.at(length, requests)
-        return clear and self._room(length, requests) >= requests
-
-    def _room(self, length: int, requests: int) -> int:
-        r = self._resolved
-        _, blocks = self.at(length, requests)
-        return (blocks - 1) // blocks_per_request(length, r.dcp, r.block_size)
-
-    def greatest_context(self, concurrency: int) -> int | None:
-        """Tokens, in whole blocks; of ``concurrency`` requests spread over the replicas."""
-        r = self._resolved
-        each, step = -(-concurrency // r.dp), r.block_size * r.dcp
-        if each > r.max_num_batched_tokens:
-            return None
-        pieces = [(LONG, self.longest), (0, min(LONG, self.longest))] if self.longest > LONG else [(0, self.longest)]
-        for low, high in pieces:
-            found = last_step(low // step, high // step, lambda k: self.holds(k * step, each), lambda k: self._next(k * step, each) // step)  # fmt: skip
-            if found is not None:
-                return found * step
-        return None
-
-    def _next(self, length: int, each: int) -> int:
-        """Tokens of each request that the pool at this length would hold."""
-        r = self._resolved
-        _, blocks = self.at(length, each)
-        return max((blocks - 1) // each, 0) * r.block_size * r.dcp
-
-    def most_requests(self, context: int) -> int | None:
-        """Requests over all replicas; None where not one fits."""
-        r = self._resolved
-        found = last_step(
-            0,
-            r.max_num_batched_tokens,
-            lambda count: self.holds(context, count),
-            lambda count: self._room(context, count),
-        )
-        return None if found is None else found * r.dp
-
-
-def last_step(low: int, high: int, holds: Callable[[int], bool], guess: Callable[[int], int]) -> int | None:
-    """The last whole number above ``low`` and up to ``high`` that holds while the next does not; None where none does.
-
-    Args:
-        guess: from a number, the one that what is there at it would allow; near the answer, since it moves slowly.
-
-    >>> last_step(0, 1000, lambda n: n <= 700 - n // 10, lambda n: 700 - n // 10)
-    637
-    """
-    good, bad = low, high + 1
-    at = low + 1
-    while bad - good > 1:
-        at = min(max(at, good + 1), bad - 1)
-        near = guess(at)
-        if holds(at):
-            good = at
-            at = near if near > good else (good + bad) // 2
-        else:
-            bad = at
-            at = near if good < near < bad else (good + bad) // 2
-        if at >= bad:
-            at = bad - 1
-    return good if good > low else None
-
-
-class SglangLine:
-    """One deployment of SGLang: its pool hardly depends on length, so the tokens at the need's length stand for all."""
-
-    def __init__(self, fit: Fit) -> None:
-        self._tokens = max(fit.plan.kv.tokens[0], 0)
-        self._groups = fit.replicas
-        self.longest = fit.plan.resolved.checkpoint.geometry.max_position_embeddings
-
-    def greatest_context(self, concurrency: int) -> int | None:
-        """Tokens, in whole pages."""
-        each = -(-concurrency // self._groups)
-        return min(self._tokens // each // 64 * 64, self.longest) or None
-
-    def most_requests(self, context: int) -> int | None:
-        """Requests over all groups; None where not one fits."""
-        return self._tokens // context * self._groups or None
-
-
-class LlamacppLine:
-    """One deployment of llama.cpp: all slots have their cells from the start, and the compute buffer grows with them."""
-
-    def __init__(self, fit: Fit) -> None:
-        self._asked = fit.deployment
-        self._made: dict[tuple[int, int], tuple[int, int]] = {}
-        self.longest = fit.plan.resolved.file.geometry.max_position_embeddings
-
-    def _at(self, length: int, slots: int) -> tuple[int, int]:
-        """Bytes left for the cache at the pessimistic end, and those of the cache, on the fullest GPU."""
-        from glmcalc.budget.llamacpp import plan_llamacpp
-
-        key = length, slots
-        if key not in self._made:
-            made = plan_llamacpp(self._asked.changed(ctx_size=length * slots, parallel=slots))
-            dead = made.verdict.status == "does_not_fit"
-            self._made[key] = -1 if dead else made.kv.available.low, made.kv.more["needed_bytes_per_gpu"]
-        return self._made[key]
-
-    def _holds(self, length: int, slots: int) -> bool:
-        room, needed = self._at(length, slots)
-        return room >= needed
-
-    def _share(self, length: int, slots: int) -> float:
-        room, needed = self._at(length, slots)
-        return max(room, 0) / needed if needed else 1.0
-
-    def greatest_context(self, concurrency: int) -> int | None:
-        """Tokens of one slot, in whole steps of 256."""
-        found = last_step(
-            0, self.longest // _CELLS, lambda k: self._holds(k * _CELLS, concurrency),
-            lambda k: int(k * self._share(k * _CELLS, concurrency)),
-        )  # fmt: skip
-        return None if found is None else found * _CELLS
-
-    def most_requests(self, context: int) -> int | None:
-        """Slots of ``context`` tokens; None where not one fits."""
-        return last_step(
-            0, 4096, lambda count: self._holds(context, count), lambda count: int(count * self._share(context, count))
-        )
+        return LlamacppLine(fit.plan)
+    return VllmLine(fit.plan, dcp)

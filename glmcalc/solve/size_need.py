@@ -107,6 +107,7 @@ class Configuration:
 
     Attributes:
         gpus: in all; nodes: how many boxes hold them.
+        between_nodes: ``NVLink`` or ``network``; None for one node.
         use: ``serve``, ``offload`` (routed experts in the host's memory) or ``facts`` (no verdict).
         host_ram_gb: GB of 10^9 bytes, where it matters.
     """
@@ -115,6 +116,7 @@ class Configuration:
     gpu: str
     gpus: int
     nodes: int
+    between_nodes: str | None
     use: str
     host_ram_gb: float | None
     note: str | None
@@ -132,6 +134,11 @@ class Configuration:
         """As people write it: ``8 x H200 141GB SXM``."""
         beside = f" + {self.host_ram_gb:g} GB host" if self.host_ram_gb is not None else ""
         return f"{self.gpus} x {self.device.name}{beside}"
+
+    @property
+    def apart(self) -> bool:
+        """Whether its nodes are joined by a network only, of more than one GPU each."""
+        return self.between_nodes == "network" and self.gpus > self.nodes
 
 
 @lru_cache(maxsize=1)
@@ -157,7 +164,7 @@ def _usual(chip: Device) -> list[Configuration]:
     note = "no known machine: a usual number of devices"
     return [
         Configuration(
-            f"{chip.id}_x{count}", chip.id, count, -(-count // 8), "serve", None, note, chip.source.split()[0],
+            f"{chip.id}_x{count}", chip.id, count, -(-count // 8), "network" if count > 8 else None, "serve", None, note, chip.source.split()[0],
             chip.date, "estimated",
         )
         for count in counts

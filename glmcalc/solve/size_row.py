@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glmcalc.facts.quantity import gib
 from glmcalc.solve.size_fit import Fit
-from glmcalc.solve.size_limits import ends_of, limits_of
+from glmcalc.solve.size_limits import Ends, ends_of, limits_of
 from glmcalc.solve.size_need import Configuration, Need
 from glmcalc.speed.price import hourly_price, token_price
 
@@ -28,6 +28,7 @@ def row_of(config: Configuration, need: Need, found: Found, limits: bool) -> dic
         "status": fit.status,
         "max_context": ends.context,
         "max_concurrency": ends.requests,
+        "limits_reason": _no_limits(fit, ends),
         "held": {"low": fit.held_low, "likely": fit.held},
         **_speed(found),
         **_price(config, need, found),
@@ -40,6 +41,7 @@ def row_of(config: Configuration, need: Need, found: Found, limits: bool) -> dic
         "instead": list(found.refused),
         "tried": found.tried,
         "command": fit.plan.command,
+        "warnings": list(fit.plan.resolved.warnings),
     }
     if limits:
         lengths, requests = limits_of(fit)
@@ -49,9 +51,22 @@ def row_of(config: Configuration, need: Need, found: Found, limits: bool) -> dic
     return row
 
 
+def _no_limits(fit: Fit, ends: Ends) -> str | None:
+    """Why one of the ends is null."""
+    if ends.context is not None and ends.requests is not None:
+        return None
+    if fit.status == "unsupported" or fit.plan.verdict.stage == "weights_load":
+        return str(fit.plan.verdict.reason)
+    return (
+        "not one request fits at the pessimistic end"
+        if ends.context is None
+        else "not one request of this context fits at the pessimistic end"
+    )
+
+
 def _machine(config: Configuration) -> dict[str, Any]:
     return {
-        "id": config.id, "gpu": config.gpu, "gpus": config.gpus, "nodes": config.nodes, "name": config.label, "use": config.use,
+        "id": config.id, "gpu": config.gpu, "gpus": config.gpus, "nodes": config.nodes, "between_nodes": config.between_nodes, "name": config.label, "use": config.use,
         "host_ram_gb": config.host_ram_gb, "note": config.note, "source": config.source,
     }  # fmt: skip
 
@@ -94,7 +109,9 @@ def _speed(found: Found) -> dict[str, Any]:
         "speed_band": speed.band if speed is not None else None,
         "speed_records": speed.records if speed is not None else 0,
         "speed_reason": found.speed_reason,
-        "ttft_reason": next((note for note in notes if note.startswith("time to the first token")), found.speed_reason)
+        "ttft_reason": next(
+            (note.split(": ", 1)[1] for note in notes if note.startswith("time to the first token: ")), found.speed_reason
+        )
         if figures["ttft_s"] is None else None,
         "speed_notes": notes,
     }  # fmt: skip
@@ -143,11 +160,11 @@ def _why(found: Found) -> str:
     text = f"{data['quantization']} weights, {data['kv_record']} KV, {data['parallelism']} under {data['engine']}"
     by = "the first of status, quality, speed and headroom" if fit.clear else "the nearest of what was budgeted"
     tail = f"; {'; '.join(larger)}" if larger else ""
-    return f"{text}: {by} among {found.tried} deployments{tail}."
+    return f"{text}: {by} among {found.tried} deployment{'s' if found.tried > 1 else ''}{tail}."
 
 
-def row_without_verdict(config: Configuration, need: Need) -> dict[str, Any]:
-    """Facts of a device that nothing is known about for this model."""
+def row_without_verdict(config: Configuration, need: Need, status: str, reason: str) -> dict[str, Any]:
+    """Facts of a machine on which nothing is budgeted: of its devices nothing is known for this model, or they do not run it."""
     chip = config.device
     memory = chip.memory()
     names = ("engine", "engine_version", "model", "quantization", *_SIZES, "enable_expert_parallel", "max_num_seqs",
@@ -155,14 +172,13 @@ def row_without_verdict(config: Configuration, need: Need) -> dict[str, Any]:
              "max_model_len", "max_context", "max_concurrency", "held", "tok_s_user", "tok_s_total", "ttft_s", "speed_basis", "speed_band",
              "quality_note", "quality_rank", "safe", "command", "usd_per_million")  # fmt: skip
     price = hourly_price(chip, config.gpus, need.prices)
-    why = f"no memory accounting and no comparable speed of this model on {chip.name} is known here"
     facts = {
         "memory_bytes": memory.bytes * config.gpus if memory else None, "bandwidth_gb_s": chip.bandwidth_gb_s,
         "bf16_tflops": chip.bf16_tflops, "fp8_tflops": chip.fp8_tflops, "interconnect_gb_s": chip.interconnect_gb_s,
     }  # fmt: skip
     return {
-        **_machine(config), **dict.fromkeys(names), "status": "no_evidence", "reason": f"Facts only: {why}.",
-        "why": None, "instead": [], "tried": 0, "speed_records": 0, "speed_reason": why, "ttft_reason": why, "speed_notes": [],
+        **_machine(config), **dict.fromkeys(names), "status": status, "reason": reason,
+        "why": None, "instead": [], "tried": 0, "speed_records": 0, "speed_reason": reason, "ttft_reason": reason, "limits_reason": reason, "speed_notes": [], "warnings": [],
         "quality_sources": [], "usd_per_hour": round((price.low + price.high) / 2, 4) if price else None,
         "price": price.to_dict() if price else None, "price_reason": "no speed, no price a token", "facts": facts,
         "contexts": [], "concurrencies": [], "per_gpu": None,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.solve.size_fit import Fit
@@ -54,9 +56,13 @@ def search(config: Configuration, need: Need) -> Found:
         from glmcalc.solve.size_llamacpp import search_llamacpp
 
         fits += search_llamacpp(config, need)
+    if not fits and unloaded:
+        from glmcalc.solve.size_vllm import unloaded_fit
+
+        fits = [unloaded_fit(config, need, min(unloaded, key=lambda one: one.needed))]
     if not fits:
         _refuse(config, need)
-    best, speed, reason = _fastest(fits, need)
+    best, speed, reason = _fastest(config, fits, need)
     safe = min((fit for fit in fits if fit.rank < 2 and fit is not best), key=lambda fit: fit.order, default=None)
     return Found(
         best, speed, reason, safe if best.rank == 2 else None, tuple(unloaded), _refused(config, need), len(fits)
@@ -85,28 +91,39 @@ def _pool_too_small(fits: list[Fit]) -> bool:
     return bool(fits) and all(fit.short_bytes for fit in fits)
 
 
-def _fastest(fits: list[Fit], need: Need) -> tuple[Fit, Speed | None, str | None]:
-    """Of the fits that share the best status and quality, the fastest at its pessimistic end; then the roomiest."""
+def _fastest(config: Configuration, fits: list[Fit], need: Need) -> tuple[Fit, Speed | None, str | None]:
+    """Of the fits that share the best status and quality, one that meets the wishes, then the fastest at its pessimistic end,
+    then the roomiest."""
     first = min(fits, key=lambda fit: fit.order)
     if first.status in ("does_not_fit", "unsupported"):
         return first, None, "it does not run"
     alike = [fit for fit in fits if fit.order[:3] == first.order[:3]]
-    timed = [(fit, *speed_of(fit, need)) for fit in alike[:3]]
+    timed = [(fit, *speed_of(config, fit, need)) for fit in alike[:3]]
 
-    def rate(one: tuple[Fit, Speed | None, str | None]) -> tuple[float, int]:
+    def rate(one: tuple[Fit, Speed | None, str | None]) -> tuple[bool, float, int]:
         low = one[1].tok_s_user.low if one[1] is not None and one[1].tok_s_user is not None else 0.0
-        return low, one[0].held_low
+        wait = one[1].ttft_s.high if one[1] is not None and one[1].ttft_s is not None else math.inf
+        meets = low >= (need.min_tok_s_user or 0.0) and (need.max_ttft is None or wait <= need.max_ttft)
+        return meets, low, one[0].held_low
 
     return max(timed, key=rate)
 
 
-def speed_of(fit: Fit, need: Need) -> tuple[Speed | None, str | None]:
+def speed_of(config: Configuration, fit: Fit, need: Need) -> tuple[Speed | None, str | None]:
     """Speed of a deployment under the need, and why there is none."""
     from glmcalc.speed.estimate import speed
 
+    if config.apart:
+        return (
+            None,
+            f"no speed of this model over {config.nodes} nodes of {config.gpus // config.nodes} GPUs is published",
+        )
+    asked = fit.deployment
+    if asked.engine == "vllm":  # max_num_seqs is of one replica there; all of them run at once
+        asked = asked.changed(max_num_seqs=fit.replicas * fit.requests_each)
     try:
         found = speed(
-            fit.deployment, need.context, need.concurrency, need.input_length, need.output_length, extrapolate=need.extrapolate,
+            asked, need.context, need.concurrency, need.input_length, need.output_length, extrapolate=need.extrapolate,
         )  # fmt: skip
     except InputError as error:
         return None, error.message
@@ -119,7 +136,7 @@ def _refused(config: Configuration, need: Need) -> tuple[str, ...]:
 
     chip = config.device
     if chip.architecture == "sm90":
-        return (f"Hopper has no FP4 cores: in place of NVFP4 take {nearest_four_bit('vllm', chip)}",)
+        return (f"In place of NVFP4 take {nearest_four_bit('vllm', chip)}",)
     return ()
 
 
@@ -130,12 +147,11 @@ def _refuse(config: Configuration, need: Need) -> None:
     chip = config.device
     engine = need.engine or ("llama.cpp" if config.use == "offload" or chip.vendor == "Apple" else "vllm")
     if need.quantization is None:
-        raise InputError(
-            "engine",
-            need.engine,
-            "another engine",
-            f"engine {need.engine}: nothing of this model loads with it on {chip.name}.",
-        )
+        from glmcalc.solve.size_vllm import refusals_of
+
+        known = refusals_of("fp8", config, need, engine) if engine != "llama.cpp" else []
+        why = known[0] if known else f"nothing of this model loads with it on {chip.name}"
+        raise InputError("engine", need.engine, "another engine", f"engine {engine}: {why}.")
     where = nearest_four_bit(engine, chip)
     raise InputError(
         "quantization", need.quantization, where,

@@ -9,7 +9,7 @@ from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.solve.size_fit import Fit, too_few, whole_status
 from glmcalc.solve.size_need import Configuration, Need, quality_note
-from glmcalc.solve.size_vllm import formats_for
+from glmcalc.solve.size_vllm import formats_for, refusals_of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ def search_sglang(config: Configuration, need: Need) -> list[Fit]:
     """Candidates that were budgeted, the least risk to quality first; it stops at the first that may serve."""
     fits: list[Fit] = []
     for fmt in formats_for(config, need, "sglang"):
+        if refusals_of(fmt, config, need, "sglang"):
+            continue
         for kv in _records(config):
             for groups in _groups(config, need):
                 fits += _tried(config, need, fmt, kv, groups)
@@ -87,7 +89,7 @@ def sglang_fit(made: OtherPlan, need: Need) -> Fit:
     if status != "unsupported" and low < need.concurrency and made.verdict.stage != "weights_load":
         each = -(-need.concurrency // groups)
         short = max(each * need.context - max(made.kv.tokens[0], 0), 0) * made.kv.bytes_per_token or None
-        reason = too_few(made.verdict.reason, low, likely, need, short)
+        reason = made.verdict.reason if not likely else too_few(made.verdict.reason, low, likely, need, short)
     record = made.kv.record
     other = getattr(r, "record_other", None)
     rank, note, where = quality_note(r.checkpoint.recipe.fmt, record, *([other] if other else []))  # type: ignore[union-attr]

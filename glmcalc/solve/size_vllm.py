@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 
 from glmcalc.budget.kv import blocks_per_request
+from glmcalc.budget.margins import STAGES, margins
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.budget.weights import Split, weights_by_stage
@@ -19,7 +20,6 @@ from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.records import device_refusals
 from glmcalc.solve.binding import requests_held
-from glmcalc.solve.boundary import Point, point_of
 from glmcalc.solve.size_fit import Fit, too_few, whole_status
 from glmcalc.solve.size_need import Configuration, Need, quality_note, quality_of
 
@@ -71,25 +71,38 @@ def refusals_of(fmt: str, config: Configuration, need: Need, engine: str) -> lis
         return [error.message]
     if engine == "vllm":
         return device_refusals(checkpoint.geometry, checkpoint.recipe.fmt, config.device)
-    from glmcalc.model.format_support import format_refusals
+    from glmcalc.model.format_support import format_refusals, nearest_four_bit
 
+    if checkpoint.recipe.fmt == "nvfp4" and config.device.vendor == "AMD":
+        return [f"NVFP4 has no kernels on AMD; take {nearest_four_bit(engine, config.device)}"]
     return format_refusals(checkpoint.recipe.fmt, engine, config.device)
 
 
 def search_vllm(config: Configuration, need: Need) -> tuple[list[Fit], list[Unloaded]]:
-    """Candidates that were budgeted, and formats that do not load; nothing is tried below the first format that serves."""
+    """Candidates that were budgeted, and formats that do not load; nothing is tried below the first that serves.
+
+    A smaller format of the weights comes before a KV record with a reported loss.
+    """
     fits: list[Fit] = []
-    unloaded: list[Unloaded] = []
-    for fmt in formats_for(config, need, "vllm"):
-        checkpoint = load_checkpoint(need.model, fmt)
-        loading, missing = _loading(config, need, checkpoint)
-        if missing is not None:
-            unloaded.append(missing)
-        for kv in _records(config):
+    unloaded: dict[str, Unloaded] = {}
+    for kv in _records(config):
+        for fmt in formats_for(config, need, "vllm"):
+            if fmt in unloaded:
+                continue
+            checkpoint = load_checkpoint(need.model, fmt)
+            loading, missing = _loading(config, need, checkpoint)
+            if missing is not None:
+                unloaded[fmt] = missing
             fits += _of_format(config, need, checkpoint, loading, kv)
             if any(fit.clear for fit in fits):
-                return fits, unloaded
-    return fits, unloaded
+                return fits, list(unloaded.values())
+    return fits, list(unloaded.values())
+
+
+def unloaded_fit(config: Configuration, need: Need, one: Unloaded) -> Fit:
+    """The budget of a format that does not load, in the split that comes nearest to it."""
+    checkpoint = load_checkpoint(need.model, one.fmt)
+    return fit_of(plan(deployment_for(config, need, checkpoint, one.spread, _records(config)[0])), need)
 
 
 def _records(config: Configuration) -> tuple[str, ...]:
@@ -102,9 +115,9 @@ def spreads_of(config: Configuration, need: Need) -> list[Spread]:
     """Ways to use all GPUs: tensor parallelism in a node, data-parallel attention, pipeline stages."""
     n, per_node = config.gpus, max(config.gpus // config.nodes, 1)
     heads = load_checkpoint(need.model).geometry.num_attention_heads
+    if config.apart:  # layers over the nodes: tensor parallelism would cross the network twice a layer
+        return [Spread(per_node, config.nodes), *([Spread(n)] if heads % n == 0 else [])]
     found = [Spread(n)] if heads % n == 0 else []
-    if config.nodes > 1 and heads % per_node == 0 and per_node > 1:
-        found.append(Spread(per_node, config.nodes))
     if need.concurrency > 1:
         found += [Spread(n // dp, 1, dp) for dp in (2, 4, 8, 16) if n % dp == 0 and heads % (n // dp) == 0 and n > 1]
     if config.nodes == 1:
@@ -142,14 +155,14 @@ def _of_format(config: Configuration, need: Need, checkpoint: Checkpoint, loadin
     other of the same GPUs holds more: it divides weights and cache by all of them."""
     found: list[Fit] = []
     for spread in loading:
-        if spread.pp > 1 and any(fit.clear for fit in found):
+        if (spread.pp > 1 or config.apart) and any(fit.clear for fit in found):
             break  # stages have no record of speed: only where nothing else serves
         try:
             fit = _spread_fit(config, need, checkpoint, spread, kv)
         except InputError:
             continue
         found.append(fit)
-        if not fit.clear and spread.tp > 2 and spread.dp == 1:
+        if not fit.clear and spread.tp > 2 and spread.dp == spread.pp == 1:
             break
         if sum(one.clear for one in found) >= _COMPARED:
             break
@@ -201,10 +214,13 @@ def settled(asked: Deployment, need: Need) -> Plan:
     """The budget with the utilization line where it belongs: lower where what comes after the pool does not fit, higher
     (to 0.95) where the pool is short and there is room beyond the line."""
     made = plan(asked)
-    point = point_of(made)
-    if not point.known or made.memory is None:
+    if made.resolved.refusals or made.memory is None:
         return made
-    late = min((check.margin.low for check in point.checks if check.stage in _LATE), default=0)
+    parts = {part.name: part.band for part in made.components}
+    pools = (made.kv.low.figures, made.kv.pool.figures, made.kv.high.figures)
+    late = min(
+        limit.band.low for limit in margins(made.resolved, parts, pools, made.memory) if STAGES[limit.stage] in _LATE
+    )
     share = asked.gpu_memory_utilization or SHARE
     moved = math.floor(1000 * (share + late / made.memory.low)) / 1000
     if late < 0:
@@ -213,14 +229,10 @@ def settled(asked: Deployment, need: Need) -> Plan:
         return made
     else:
         moved = min(moved - 0.001, MOST_SHARE)
-    if abs(moved - share) < 0.002 or _loads_not(point):
+    if abs(moved - share) < 0.002 or made.verdict.stage == "weights_load":
         return made
     again = plan(asked.changed(gpu_memory_utilization=moved))
     return min(again, made, key=lambda one: fit_of(one, need).order)
-
-
-def _loads_not(point: Point) -> bool:
-    return any(check.stage == "weights_load" and check.margin.high < 0 for check in point.checks)
 
 
 def _context_ranks(made: Plan, requests: int, context: int) -> int | None:
@@ -246,7 +258,7 @@ def fit_of(made: Plan, need: Need) -> Fit:
     if status not in ("fits", "unsupported") and low < need.concurrency and made.verdict.stage not in ("weights_load",):
         blocks = each * blocks_per_request(need.context, r.dcp, r.block_size) + 1
         short = max(blocks * made.kv.bytes_per_block - made.kv.available.low, 0) or None
-        reason = too_few(made.verdict.reason, low, likely, need, short)
+        reason = made.verdict.reason if not likely else too_few(made.verdict.reason, low, likely, need, short)
     rank, note, where = quality_note(r.checkpoint.recipe.fmt, r.record)
     return Fit(
         r.asked, made, status, reason, low, likely, r.dp, each, rank, note, tuple(where), short,
