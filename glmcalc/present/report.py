@@ -94,7 +94,7 @@ class Report:
 
     def ways(self) -> Html:
         """Three ways: as is, cheaper, roomier; what each gives and the price of the step."""
-        return Html(f'<div class="gm gr gr-keep">{ways_section(self.case)}</div>')
+        return Html(f'<div class="gm gr">{ways_section(self.case)}</div>')
 
     def capacity(self) -> Html:
         """What the pool holds, by length of request, at the three ends of the band."""

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping, Sequence
+from typing import Any, Mapping
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.frozen import replace
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.needs import NEEDS
 from glmcalc.present.report_case import Case, case_of
 from glmcalc.present.report_verdict import judge
 from glmcalc.solve.answer import deployment_from
-from glmcalc.solve.size_alternatives import alternatives
+from glmcalc.solve.size import size_rows
+from glmcalc.solve.size_alternatives import MORE, alternatives
 from glmcalc.solve.size_need import Need
 from glmcalc.speed.bands import Range
 from glmcalc.speed.price import Price, hourly_price, token_price
@@ -49,13 +51,23 @@ def offers(case: Case) -> list[Offer]:
     own = offer_of("As is", case)
     length = case.needs.length if case.needs else case.longest
     try:
-        found = alternatives(_at_the_need(case, length), _need(case, length))
+        found = {one["kind"]: one for one in alternatives(_at_the_need(case, length), _need(case, length))}
+        if case.engine == "llama.cpp":
+            found["roomier"] = _beyond_its_room(case, length)
     except InputError as error:
         return [own, *(Offer(name, None, error.message) for name in ("Cheaper", "Roomier"))]
-    return [
-        own,
-        *(_other(case, length, name, kind, found) for name, kind in (("Cheaper", "cheaper"), ("Roomier", "roomier"))),
-    ]
+    return [own, _other(case, length, "Cheaper", found["cheaper"]), _other(case, length, "Roomier", found["roomier"])]
+
+
+def _beyond_its_room(case: Case, length: int) -> dict[str, Any]:
+    """The cheapest machine that holds a quarter more than llama.cpp has room for, which has only as many slots as it is told."""
+    need = _need(case, length)
+    more = int(max(MORE * case.held(length).times[0], MORE * need.concurrency)) + 1
+    rows = [row for row in size_rows(replace(need, concurrency=more), limits=False) if row["serves"]]
+    least = min(
+        rows, key=lambda row: (row["usd_per_hour"] is None, row["usd_per_hour"] or 0.0, row["gpus"]), default=None
+    )
+    return {"row": least, "reason": f"no known machine serves {more:,} requests at once for sure"}
 
 
 def _need(case: Case, length: int) -> Need:
@@ -82,9 +94,8 @@ def _at_the_need(case: Case, length: int) -> Deployment:
     return stated.changed(max_model_len=None, max_num_seqs=None, ctx_size=length * slots, parallel=slots)
 
 
-def _other(case: Case, length: int, name: str, kind: str, found: Sequence[Mapping[str, Any]]) -> Offer:
+def _other(case: Case, length: int, name: str, way: Mapping[str, Any]) -> Offer:
     """One alternative, read anew from its command under the same needs."""
-    way = next(one for one in found if one["kind"] == kind)
     row = way["row"]
     if row is None:
         return Offer(name, None, str(way["reason"]))

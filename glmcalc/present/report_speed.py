@@ -39,6 +39,12 @@ def speed_section(case: Case) -> str:
     return f'{title}{table}<p class="gm-cap">{_behind(found)}</p>'
 
 
+def not_known(reason: str | None) -> str:
+    """Why a figure is missing, as HTML: the reason alone where it says so itself."""
+    words = prose((reason or "no reason is known").rstrip("."))
+    return words if words.startswith(("not ", "no ")) else f"not known: {words}"
+
+
 def first_token(case: Case) -> tuple[Range | None, str | None]:
     """Seconds to the first token of the stated prompt, or None and why."""
     found = case.speed
@@ -71,7 +77,7 @@ def _row(case: Case, found: Speed, name: str, label: str, needed: bool) -> str:
     band: Range | None = getattr(found, name)
     if band is None:
         reason = first_token(case)[1] or "not known"
-        return f'<tr><td>{label}</td><td colspan="{3 + needed}">not given: {prose(reason)}</td></tr>'
+        return f'<tr><td>{label}</td><td colspan="{3 + needed}">{not_known(reason)}</td></tr>'
     ends = (band.low, band.mid, band.high) if name.startswith("tok") else (band.high, band.mid, band.low)
     cells = "".join(f'<td class="r">{number_text(end)}</td>' for end in ends)
     need = ""

@@ -40,6 +40,8 @@ _LOWERED = ("max_num_seqs", "cuda_graph_max_bs")
 def capacity(case: Case) -> str:
     """What the pool holds, by length of request, at the three ends of the band."""
     needs = case.needs
+    if case.data["verdict"]["status"] == "unsupported":
+        return _nothing("Table 2. What the pool holds")
     own = {case.longest, *([needs.length] if needs else [])}
     usual = {length for length in _LENGTHS if not any(length / 1.1 < mine < length * 1.1 for mine in own)}
     rows = "".join(_capacity_row(case, length) for length in sorted(own | usual) if length <= case.longest)
@@ -52,6 +54,12 @@ def capacity(case: Case) -> str:
             f"{'<th>your need</th>' if needs else ''}</tr></thead><tbody>{rows}</tbody></table>"
         )
         + "</div>"
+    )
+
+
+def _nothing(title: str) -> str:
+    return (
+        f'<div class="gm gr gr-keep"><h2>{title}</h2><p>No figure: the engine does not run this deployment.</p></div>'
     )
 
 
@@ -70,6 +78,8 @@ def _capacity_row(case: Case, length: int) -> str:
 
 def growth(case: Case) -> str:
     """If the need grows: one change at a time, with what it gives and costs."""
+    if case.data["verdict"]["status"] == "unsupported":
+        return _nothing("Table 3. If the need grows")
     length = case.needs.length if case.needs else case.longest
     rows = "".join(_growth_row(case, label, changes, cost, length) for label, changes, cost in _GROWTH[case.engine])
     return (

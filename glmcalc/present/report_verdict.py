@@ -148,6 +148,8 @@ def speed_sentence(case: Case) -> str:
 
 def how_sure(case: Case) -> str:
     """What is exact, what is estimated and where the largest doubt lies, and what settles it."""
+    if case.data["verdict"]["status"] == "unsupported":
+        return "<p>The engine refuses it by its own rules, or has no kernel for it: figures of its memory and speed would mean nothing.</p>"
     kv = case.plan.kv.available
     weights = case.plan.component("weights").basis
     exact = {"exact": "exact to the byte", "estimated": "estimated from the file's format"}.get(

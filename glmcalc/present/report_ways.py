@@ -8,9 +8,9 @@ from typing import Any, Sequence
 from glmcalc.facts.quantity import gib
 from glmcalc.present.command_html import command_block
 from glmcalc.present.prose import link, prose, short_address
-from glmcalc.present.report_case import NAMES, Case
+from glmcalc.present.report_case import NAMES, SHOWN_WITHOUT_NEEDS, Case
 from glmcalc.present.report_offers import Offer, offers
-from glmcalc.present.report_speed import first_token
+from glmcalc.present.report_speed import first_token, not_known
 from glmcalc.present.speed_text import number_text
 from glmcalc.present.verdict_html import TONES, WORDS
 from glmcalc.speed.bands import Range
@@ -30,8 +30,16 @@ def ways_section(case: Case) -> str:
     """Heading, one card a way, each fact of the three on one line where there is room."""
     found = offers(case)
     cards = _labels() + "".join(_card(offer, found[0]) for offer in found)
-    need = f"for {_load(case)}" if case.needs else f"for one request of {case.longest:,} tokens, as no need is stated"
+    need = (
+        f"for {_load(case)}"
+        if case.needs
+        else f"for one request of {case.longest:,} tokens, as no need is stated; speed at {_shown_at(case)}"
+    )
     return f'<h2>Table 4. Three ways <small>{need}</small></h2><div class="gr-ways">{cards}</div>{_commands(found)}{_prices(found)}'
+
+
+def _shown_at(case: Case) -> str:
+    return f"{min(case.longest, SHOWN_WITHOUT_NEEDS):,}"
 
 
 def _load(case: Case) -> str:
@@ -76,7 +84,7 @@ def _facts(offer: Offer, first: Offer) -> tuple[str, ...]:
         _speed(case),
         _wait(case),
         _hourly(offer.price, offer.price_reason),
-        _range(offer.per_million, "$") if offer.per_million else f"not known: {prose(offer.per_million_reason or '')}",
+        _range(offer.per_million, "$") if offer.per_million else not_known(offer.per_million_reason),
         "nothing" if offer is first else _changes(case, first.case),
         "none" if offer is first else _step(offer, first),
     )
@@ -114,18 +122,18 @@ def _speed(case: Case) -> str:
     found = case.speed
     if found is None or found.tok_s_user is None:
         reason = (found.reason if found is not None else case.speed_reason) or ""
-        return f"not known: {prose(reason)}"
+        return not_known(reason)
     return f"{_range(found.tok_s_user)}<br><small>{escape(found.basis)}</small>"
 
 
 def _wait(case: Case) -> str:
     band, reason = first_token(case)
-    return f"{_range(band)} s" if band is not None else f"not known: {prose(reason or '')}"
+    return f"{_range(band)} s" if band is not None else not_known(reason)
 
 
 def _hourly(price: Price | None, reason: str | None) -> str:
     if price is None:
-        return f"not known: {prose(reason or '')}"
+        return not_known(reason)
     ends = f"${price.low:,.2f}" if price.low == price.high else f"${price.low:,.2f} to {price.high:,.2f}"
     return f"{ends}<br><small>{escape(price.date)}</small>"
 

@@ -14,7 +14,7 @@ from glmcalc.facts.frozen import names_of
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.store import nearest
 from glmcalc.model.calibration import Calibration, load_calibration, read_calibration
-from glmcalc.model.deployment import COMMAND_FLAGS, DEFAULT_MODEL, Deployment
+from glmcalc.model.deployment import COMMAND_FLAGS, DEFAULT_MODEL, OTHERS_OWN, Deployment
 from glmcalc.model.resolved import check_calibration
 
 DEFAULTS = {"model": DEFAULT_MODEL, "gpu": "h200_sxm", "gpus": "8"}
@@ -129,6 +129,8 @@ def deployment(state: Mapping[str, str]) -> Deployment:
             settings[name] = _words(name, text)
         elif name == "gpu_memory_utilization" and _SHARE.fullmatch(text):
             settings[name] = float(text)
+        elif name in OTHERS_OWN:
+            settings[name] = _of_another_engine(text)
         elif _WHOLE.fullmatch(text) and name not in _WORDS:
             settings[name] = int(text)
         else:
@@ -171,6 +173,15 @@ def _read_flags(flags: tuple[str, ...]) -> dict[str, Any]:
         if name not in read and name != "speculative_config":
             raise InputError(name, flag.split("=", 1)[1], "a value that vllm serve takes")
     return read
+
+
+def _of_another_engine(text: str) -> Any:
+    """A setting of SGLang or llama.cpp, whose types are checked where the deployment is made."""
+    if text.lower() in ("true", "false"):
+        return text.lower() == "true"
+    if _WHOLE.fullmatch(text):
+        return int(text)
+    return float(text) if _SHARE.fullmatch(text) else text
 
 
 def _switch(name: str, text: str) -> bool:

@@ -106,3 +106,17 @@ def test_any_text_is_taken_or_refused(texts):
     names = dict(REPORT)
     shown = given(names, query="&".join(f"{name}={quote(text)}" for name, text in texts.items()))
     assert "<script" not in (shown.text if shown else "")
+
+
+def test_settings_of_other_engines_and_a_need_of_speed():
+    names = {
+        **REPORT,
+        "gpu_memory_utilization": None,
+        "engine": None,
+        "mem_fraction_static": None,
+        "disable_cuda_graph": None,
+    }
+    assert (
+        given(names, query="engine=sglang&mem_fraction_static=0.85&disable_cuda_graph=true&min_tok_s_user=12.5") is None
+    )
+    assert (names["mem_fraction_static"], names["disable_cuda_graph"], names["min_tok_s_user"]) == (0.85, True, 12.5)

@@ -81,3 +81,19 @@ def test_the_section_says_each_fact_of_each_way(ways):
         assert f"<h3>{offer.name}</h3>" in text
         if offer.case is not None and offer is not found[0]:
             assert offer.case.data["command"].split()[2] in text
+
+
+def test_roomier_than_a_mac_holds_more_than_there_is_room_for():
+    """llama.cpp has as many slots as it is told: what counts is the memory that is left, not the one slot."""
+    mac = {
+        "engine": "llama.cpp",
+        "gpu": "mac_m3_ultra_512",
+        "gpus": 1,
+        "quantization": "UD-Q3_K_XL",
+        "input_length": 26_000,
+    }
+    own, _, roomier = offers(Report("Example C", **mac).case)
+    if roomier.case is None:
+        assert roomier.reason
+    else:
+        assert roomier.case.held(26_000).times[0] * roomier.case.groups > own.case.held(26_000).times[0] > 1
