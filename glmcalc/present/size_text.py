@@ -27,9 +27,10 @@ def size_text(need: Need, rows: Sequence[dict[str, Any]], guide: Sequence[dict[s
     verb = "serves" if len(able) == 1 else "serve"
     head = f"{count} of {need.context:,} tokens at once: {len(able)} of {len(rows)} machines {verb} it for sure."
     shown = [row for row in rows if row["status"] not in ("unsupported", "no_evidence")]
-    lines = [*_guide_lines(guide or ()), head, "", _line(_HEAD), _line(["-" * width for width in _WIDTHS])]
-    lines += [_line(_cells(row)) for row in shown]
-    return "\n".join([*lines, "", *_why_not(rows), *_foot(need, rows)])
+    lines = [*_guide_lines(guide or ()), head, ""]
+    if shown:
+        lines += [_line(_HEAD), _line(["-" * width for width in _WIDTHS]), *(_line(_cells(row)) for row in shown), ""]
+    return "\n".join([*lines, *_why_not(rows), *_foot(need, rows)])
 
 
 def _line(cells: Sequence[str]) -> str:
@@ -127,16 +128,19 @@ def _quality(rows: Sequence[dict[str, Any]]) -> dict[str, list[str]]:
 def _guide_lines(guide: Sequence[dict[str, Any]]) -> list[str]:
     lines = []
     for row in guide:
-        ours, near = row["ours"], row["nearest"]
+        claimed, ours, near = row["as_claimed"], row["ours"], row["nearest"]
         lines += [
             f"{row['name']}. The guide: {row['claim']}.",
-            f"  As claimed: {row['as_claimed']['status'].replace('_', ' ')}. {row['as_claimed']['reason']}",
+            f"  As claimed: {claimed['status'].replace('_', ' ')}. {_cut(claimed['reason'])}",
             f"  Why: {row['why']}",
         ]
         if ours["status"] in ("fits", "marginal"):
-            lines.append(
-                f"  This machine, {ours['status']}: {ours['quantization']}, {ours['parallelism']}: {ours['reason']}"
-            )
-        elif near:
-            lines.append(f"  Nearest that serves it: {near['name']}, {near['quantization']}, {near['parallelism']}.")
+            speed = ours["tok_s_user"]
+            rate = (
+                f"{number_text(speed['low'])} to {number_text(speed['high'])} tok/s of one user."
+                if speed else f"No tok/s: {ours['speed_reason']}."
+            )  # fmt: skip
+            lines.append(f"  This machine, {ours['status']}: {_short(ours)}. {_cut(ours['reason'])} {rate}")
+        if near:
+            lines.append(f"  Nearest that serves it for sure: {_short(near)}.")
     return [*lines, ""] if lines else []

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from glmcalc.budget.result import Plan
 
 _CELLS = 256
-_MOST_SLOTS = 4096
+_MOST_SLOTS = 4_096
 _SECANTS = 8
 
 

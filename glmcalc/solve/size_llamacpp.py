@@ -21,6 +21,7 @@ HOST_SHARE = 0.9  # of the host's memory that weights may take
 _LAYERS = 78
 _CELL = 95_232  # bytes of one token in an f16 cache, whichever build
 _MOST_TRIED = 12
+MOST_SLOTS = 4_096
 
 
 def search_llamacpp(config: Configuration, need: Need) -> list[Fit]:

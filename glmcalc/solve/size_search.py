@@ -53,9 +53,13 @@ def search(config: Configuration, need: Need) -> Found:
 
         fits += search_sglang(config, need)
     if "llama.cpp" in engines and not any(fit.clear for fit in fits):
-        from glmcalc.solve.size_llamacpp import search_llamacpp
+        from glmcalc.solve.size_llamacpp import MOST_SLOTS, search_llamacpp
 
-        fits += search_llamacpp(config, need)
+        if need.concurrency <= MOST_SLOTS:
+            fits += search_llamacpp(config, need)
+        elif not fits and not unloaded:
+            why = f"llama.cpp, the one engine that runs on {config.device.name}, takes at most {MOST_SLOTS:,} requests at once."
+            raise InputError("concurrency", need.concurrency, f"1 to {MOST_SLOTS:,} there", why)
     if not fits and unloaded:
         from glmcalc.solve.size_vllm import unloaded_fit
 

@@ -396,6 +396,13 @@ def test_a_price_file_with_a_missing_column(tmp_path, capsys):
     assert "no column source" in json.loads(capsys.readouterr().out)["error"]["message"]
 
 
+def test_more_requests_than_an_engine_takes_are_said():
+    rows = {row["id"]: row for row in size_rows(Need(64, 5_000), limits=False)}
+    assert "4,096 requests" in rows["mac_m3_ultra_512_x1"]["reason"]
+    assert rows["mac_m3_ultra_512_x1"]["status"] == "unsupported"
+    assert rows["b200_sxm_x8"]["status"] == "fits"
+
+
 def test_a_need_from_code_is_checked_too():
     for wrong in ({"context": True}, {"context": 1.5}, {"concurrency": "8"}, {"min_tok_s_user": float("nan")}):
         with pytest.raises(InputError):
