@@ -123,8 +123,6 @@ def speed_of(config: Configuration, fit: Fit, need: Need) -> tuple[Speed | None,
             f"no speed of this model over {config.nodes} nodes of {config.gpus // config.nodes} GPUs is published",
         )
     asked = fit.deployment
-    if asked.engine == "vllm":  # max_num_seqs is of one replica there; all of them run at once
-        asked = asked.changed(max_num_seqs=fit.replicas * fit.requests_each)
     try:
         found = speed(
             asked, need.context, need.concurrency, need.input_length, need.output_length, extrapolate=need.extrapolate,

@@ -84,6 +84,13 @@ def _check_context(g: Geometry, context: int) -> None:
         raise InputError("context", context, f"1 to {g.max_position_embeddings:,} tokens, the model's maximum")
 
 
+def _most_at_once(at: Deployment, dp: int, share: bool) -> int | None:
+    """Requests that run at once by the flags: vLLM's cap holds for each data-parallel rank, SGLang's for all of them."""
+    if at.max_num_seqs is None:
+        return at.max_running_requests
+    return at.max_num_seqs * dp if share else at.max_num_seqs
+
+
 def _read_server(at: Deployment) -> Asked:
     """vLLM and SGLang, which divide a model over ranks alike; only SGLang's data-parallel groups may lie within them."""
     planned = _planned(at)
@@ -107,7 +114,7 @@ def _read_server(at: Deployment) -> Asked:
         fmt=r.checkpoint.recipe.fmt,
         drafts=r.num_speculative_tokens if r.mtp else 0,
         other_drafter=other,
-        max_requests=at.max_num_seqs or at.max_running_requests,
+        max_requests=_most_at_once(at, dp, share),
         room=room_of(planned, dp),
         in_host_memory=None,
         refusals=tuple(r.refusals),
