@@ -227,7 +227,8 @@ def report_of(row: Mapping[str, Any], folder: str = "", prices: str | None = Non
     """
     from glmcalc.present.deployment_file import read_settings
 
-    asked = {name: value for name, value in row.items() if name not in (*NEEDS, "customer", "command", "prices")}
+    other = (*NEEDS, "customer", "command", "prices")
+    asked = {name: value for name, value in row.items() if value is not None and name not in other}
     if isinstance(asked.get("calibration"), str):
         asked["calibration"] = os.path.join(folder, asked["calibration"])
     own = row.get("prices")

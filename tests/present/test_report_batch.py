@@ -177,3 +177,8 @@ def test_a_page_has_every_part_in_its_order():
     page = report.html()
     places = [page.index(getattr(report, part)()._repr_html_()[-300:]) for part in PARTS]
     assert places == sorted(places)
+
+
+def test_a_cell_that_is_null_is_left_to_the_default():
+    row = {"customer": "Example A", "gpu": "h200_sxm", "gpus": 8, "kv_cache_dtype": None, "max_model_len": "64K"}
+    assert report_of(row).case.deployment.kv_cache_dtype is None

@@ -11,10 +11,11 @@ if TYPE_CHECKING:
     from typing import Any
 
 _TEACH = """
-FILE is CSV (a line of names, then a line a customer), TOML or YAML; the columns are those of the report's notebook: customer,
-command or the engine's flags with underscores, gpu, gpus, engine, quantization, and the needs concurrency, input_length,
-output_length, min_tok_s_user, and prices, a file. The word examples stands for three worked customers that come with the manual. With --customer
-the deployment is said by options, as for glmcalc budget. One page a customer is written under --out, and nothing else.
+FILE is CSV (a line of names, then a line a customer), TOML or YAML. Its columns are those of the report's notebook: customer,
+command or the engine's flags with underscores, gpu, gpus, engine, quantization, prices (a file), and the needs concurrency,
+input_length, output_length, min_tok_s_user. The word examples stands for three worked customers that come with the manual.
+With --customer the deployment is said by options, as for glmcalc budget. One page a customer is written under --out, and
+nothing else.
 """
 _NEEDS = ("concurrency", "input_length", "output_length")
 
