@@ -14,7 +14,8 @@ from glmcalc.facts.errors import InputError
 _PACKAGE = Path(__file__).resolve().parent.parent
 # What this package ships. Other notebooks that lie in the folder are their owner's to trust.
 SHIPPED = (
-    "index", "calculator", "what_happened", "downgrade", "01_vram_budget", "02_indexshare", "04_oom_workflow", "report",
+    "index", "calculator", "what_happened", "downgrade", "sizing", "01_vram_budget", "02_indexshare", "03_hardware_sizing",
+    "04_oom_workflow", "report",
 )  # fmt: skip
 # Kernels of pages that were closed are ended after a while, so that a server may stay up.
 _VOILA_OPTIONS = (

@@ -8,8 +8,10 @@ PAGES = (
     ("what_happened", "What happened?"),
     ("calculator", "Calculator"),
     ("downgrade", "Downgrade"),
+    ("sizing", "Sizing"),
     ("01_vram_budget", "1. The VRAM budget"),
     ("02_indexshare", "2. IndexShare"),
+    ("03_hardware_sizing", "3. Hardware sizing"),
     ("04_oom_workflow", "4. The OOM workflow"),
     ("report", "A report"),
 )

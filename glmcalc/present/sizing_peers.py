@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
 from typing import Any, Callable
 
 from glmcalc.budget.kv import blocks_per_request, bytes_per_block, cache_layers, indexer_record_bytes, mla_record_bytes
@@ -22,7 +21,6 @@ QUESTIONS = {
     "fits_128k": "the same with 131,072 tokens",
     "tok_s_user": "8 × H200, 8 requests of 32,768 + 1,024 tokens: tok/s of one user",
     "ttft": "the same: seconds to the first token",
-    "sweep": "best deployment of eight of a GPU for 32,768 + 1,024 tokens: tok/s of one user",
 }
 """What was asked, in the order in which it is shown."""
 
@@ -95,30 +93,6 @@ def _speed(figure: str) -> Callable[[dict[str, Any]], tuple[str, str]]:
     return answer
 
 
-def _sweep(row: dict[str, Any]) -> tuple[str, str]:
-    found = _sized().get(row["inputs"]["gpu"].replace("gb300", "gb300_nvl72"))
-    return found or "no row", ""
-
-
-@lru_cache(maxsize=1)
-def _sized() -> dict[str, str]:
-    from glmcalc.solve.size import size_rows
-    from glmcalc.solve.size_need import Need
-
-    gpus = ("h100_sxm", "h200_sxm", "b200_sxm", "gb300_nvl72")
-    rows = size_rows(Need(33_792, 1, gpus=gpus, input_length=32_768, output_length=1_024))
-    words = {}
-    for row in rows:
-        if row["gpus"] != 8:
-            continue
-        speed = row["tok_s_user"]
-        shown = f"{speed['mid']:.3g} [{speed['low']:.3g} to {speed['high']:.3g}]" if speed else "no speed"
-        words[row["gpu"]] = (
-            f"{shown}, {row['quantization']}" if row["status"] in ("fits", "marginal") else "does not fit"
-        )
-    return words
-
-
 def _node(length: int, experts: bool = False) -> Deployment:
     return Deployment(
         gpu="h200_sxm", gpus=8, tensor_parallel_size=8, enable_expert_parallel=experts, kv_cache_dtype="fp8",
@@ -145,5 +119,4 @@ _OURS: dict[str, Callable[[dict[str, Any]], tuple[str, str]]] = {
     "fits_128k": _fits(131_072),
     "tok_s_user": _speed("tok_s_user"),
     "ttft": _speed("ttft_s"),
-    "sweep": _sweep,
 }

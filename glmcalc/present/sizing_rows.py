@@ -71,7 +71,7 @@ def shown(row: Mapping[str, Any]) -> Shown:
         usd_mtok=_three(row["usd_per_million"]),
         quality=row["quality_note"],
         reason=_reason(row),
-        nearest=_nearest(row["nearest"]),
+        nearest=None if status == "no_evidence" else _nearest(row["nearest"]),
     )
 
 

@@ -21,7 +21,7 @@ from statistics import median
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
-from questions import RUNS, TOOLS, Run, Tool
+from questions import OURS, RUNS, TOOLS, Run, Tool
 
 ROOT = Path(__file__).resolve().parents[2]
 OUT = ROOT / "data" / "peers.jsonl"
@@ -61,7 +61,7 @@ def folder(under: Path) -> Path:
 
 def ask(run: Run, envs: Path, here: Path) -> list[dict[str, Any]]:
     """The rows of one run."""
-    programs = envs / run.tool.name / "bin"
+    programs = Path(sys.executable).parent if run.tool is OURS else envs / run.tool.name / "bin"
     command = [str(programs / run.command[0]), *run.command[1:]]
     took, idle = [], []
     for _ in range(run.times + 1):  # the first is not counted: it compiles, and reads the disk
@@ -104,22 +104,26 @@ def main() -> int:
     """Install, ask, write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--envs", type=Path, help="keep and reuse the environments here")
+    parser.add_argument("--only", metavar="TOOL", help="ask this one alone, and keep the other rows as they are")
     asked = parser.parse_args()
     envs = asked.envs or Path(tempfile.mkdtemp(prefix="peers-"))
     rows, failed = [], []
     try:
-        for tool in TOOLS:
+        for tool in (tool for tool in TOOLS if asked.only in (None, tool.name)):
             why = install(tool, envs)
             if why:
                 failed.append(f"{tool.name} {tool.version} cannot be installed: {why}")
         here = folder(envs)
-        for run in RUNS:
+        for run in (run for run in RUNS if asked.only in (None, run.tool.name)):
             if not any(line.startswith(run.tool.name) for line in failed):
                 print(shlex.join(run.command)[:140], flush=True)
                 rows += ask(run, envs, here)
     finally:
         if asked.envs is None:
             shutil.rmtree(envs, ignore_errors=True)
+    if asked.only:
+        known = [json.loads(line) for line in OUT.read_text(encoding="utf-8").splitlines()]
+        rows = [row for row in known if row["tool"] != asked.only] + rows
     OUT.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
     print(f"{len(rows)} rows to {OUT.relative_to(ROOT)}", *failed, sep="\n")
     return 1 if failed else 0

@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Any, Callable
 
+from glmcalc import __version__
+
 GIB = 2**30
 MILLION, LONG = 1_048_576, 131_072
 MODEL = "zai-org/GLM-5.2-FP8"
@@ -62,6 +64,7 @@ HFM = Tool("hf-mem", "0.5.6", "https://github.com/alvarobartt/hf-mem")
 FIT = Tool("llmfit", "1.1.17", "https://github.com/AlexsJones/llmfit")
 WIZ = Tool("vllm-wizard", "0.2.0", "https://github.com/vashkelis/vllm-wizard")
 AIC = Tool("aiconfigurator", "0.12.0", "https://github.com/ai-dynamo/aiconfigurator")
+OURS = Tool("glmcalc", __version__, "derived: this package, timed beside the others")
 TOOLS = (LMP, KVS, HFM, FIT, WIZ, AIC)
 
 
@@ -194,6 +197,26 @@ def _sweep(system: str) -> Callable[[str], list[Answer]]:
     return read
 
 
+def _sized(gpu: str) -> Callable[[str], list[Answer]]:
+    def read(text: str) -> list[Answer]:
+        row = next(row for row in _object(text)["rows"] if row["gpus"] == 8)
+        asked = {**LOAD, "gpu": gpu, "kv_cache_dtype": None}
+        speed = row["tok_s_user"]
+        found = f"{row['quantization']}, {row['parallelism']}: {row['status']}"
+        if speed is None:
+            return [Answer("sweep", None, "tok/s", found, asked, row["speed_reason"])]
+        return [Answer("sweep", speed["mid"], "tok/s", f"{speed['mid']:g} tok/s; {found}", asked)]
+
+    return read
+
+
+def _size(gpu: str) -> tuple[str, ...]:
+    return (
+        "glmcalc", "size", "--context", "33792", "--concurrency", "8", "--input-length", "32768", "--output-length", "1024",
+        "--gpu", gpu, "--json",
+    )  # fmt: skip
+
+
 def _lmp(length: int) -> tuple[str, ...]:
     return (
         "llm-mem", "--config", "GLM-5.2-FP8.json", "--seq-len", str(length), "--batch", "1", "--tp", "8", "--weight-dtype",
@@ -243,8 +266,8 @@ def _aic_sweep(system: str) -> tuple[str, ...]:
     )  # fmt: skip
 
 
-SYSTEMS = ("h100_sxm", "h200_sxm", "b200_sxm", "gb300")
-"""Machines of eight that both sweeps know, as the peer calls them."""
+SYSTEMS = {"h100_sxm": "h100_sxm", "h200_sxm": "h200_sxm", "b200_sxm": "b200_sxm", "gb300": "gb300_nvl72"}
+"""Machines of eight that both sweeps know: as the peer calls them, and as we do."""
 
 RUNS = (
     Run("lmp-1m", LMP, _lmp(MILLION), _planner(MILLION, "fits_1m")),
@@ -259,4 +282,5 @@ RUNS = (
     Run("aic-memory", AIC, ("python", "-c", _AIC_MEMORY), _memory),
     Run("aic-estimate", AIC, _AIC_ESTIMATE, _estimate, 3),
     *(Run(f"aic-sweep-{name}", AIC, _aic_sweep(name), _sweep(name), 3) for name in SYSTEMS),
+    *(Run(f"size-{gpu}", OURS, _size(gpu), _sized(gpu)) for gpu in SYSTEMS.values()),
 )
