@@ -51,8 +51,6 @@ def members() -> dict[str, bytes]:
     """Path inside the archive, and content."""
     held = {path.relative_to(ROOT).as_posix(): path.read_bytes() for path in reachable()}
     held["__main__.py"] = MAIN.encode()
-    for sheet in ("style.css", "report.css"):  # a report needs no browser to be made
-        held[f"glmcalc/present/{sheet}"] = (ROOT / "glmcalc" / "present" / sheet).read_bytes()
     for path in sorted((ROOT / "data").rglob("*")):
         if path.is_file():
             held[f"glmcalc/{path.relative_to(ROOT).as_posix()}"] = path.read_bytes()

@@ -80,7 +80,12 @@ def test_wheel_carries_facts_chapters_and_pages(wheel):
 def test_wheel_asks_for_little(site):
     (metadata,) = site.glob("*.dist-info/METADATA")
     required = re.findall(r"^Requires-Dist: ([\w-]+)([^\n]*)$", metadata.read_text(encoding="utf-8"), re.MULTILINE)
-    assert {name.lower() for name, rest in required if "extra" not in rest} == {"prometheus-client", "pyyaml", "tabulate", "tomli"}
+    assert {name.lower() for name, rest in required if "extra" not in rest} == {
+        "prometheus-client",
+        "pyyaml",
+        "tabulate",
+        "tomli",
+    }
 
 
 def test_wheel_answers_from_another_folder(site, here, tmp_path):
@@ -130,6 +135,17 @@ def test_single_file_reads_yaml_and_toml(pyz, tmp_path):
     (tmp_path / "deployment.toml").write_text('gpu = "b200_sxm"\ngpus = 8\nmax_model_len = 65536\n')
     planned = run([sys.executable, "-I", "-S", pyz, "budget", "--deployment", "deployment.toml", "--json"], tmp_path)
     assert json.loads(planned.stdout)["deployment"]["max_model_len"] == 65536
+
+
+def test_single_file_says_that_it_carries_no_pages(pyz, tmp_path):
+    done = run(
+        [sys.executable, "-I", "-S", pyz, "report", "--customer", "Example A", "--gpu", "h200_sxm", "--out", "out"],
+        tmp_path,
+    )
+    assert done.returncode == 2
+    assert "carries no pages" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_single_file_is_small_and_pure(pyz):

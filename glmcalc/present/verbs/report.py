@@ -45,12 +45,23 @@ def run_report(args: argparse.Namespace) -> int:
     def said(line: str) -> None:
         print(line, file=sys.stderr, flush=True)
 
+    _with_style_sheets()
     made = _one(args, said) if args.customer is not None else _many(args, said)
     if args.json:
         options.print_json({"reports": made})
     else:
         print(_text(made))
     return 0 if all(row["status"] == "made" for row in made) else 1
+
+
+def _with_style_sheets() -> None:
+    from importlib import resources
+
+    if not resources.files("glmcalc.present").joinpath("report.css").is_file():
+        allowed = "an installed glmcalc"
+        raise InputError(
+            "report", "the single file", allowed, f"report: the single file carries no pages; it needs {allowed}."
+        )
 
 
 def _many(args: argparse.Namespace, said: Any) -> list[dict[str, Any]]:
