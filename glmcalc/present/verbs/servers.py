@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from glmcalc.present import options
 from glmcalc.present.deployment_file import number
 
 TYPE_CHECKING = False
