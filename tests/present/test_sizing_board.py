@@ -172,7 +172,12 @@ def test_the_address_brings_the_state_back():
     assert state_in("?context=1M&theme=dark&token=x") == {"context": "1M"}
 
 
-def test_the_widget_answers_and_has_a_still_picture():
+def no_loop():
+    raise RuntimeError("no running event loop")
+
+
+def test_the_widget_answers_and_has_a_still_picture(monkeypatch):
+    monkeypatch.setattr("glmcalc.present.sizing.asyncio.get_running_loop", no_loop)  # a browser test leaves one running
     page = sizing_page("?context=32768&concurrency=4")
     sent = []
     page.send = sent.append
