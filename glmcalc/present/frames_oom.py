@@ -17,32 +17,42 @@ from glmcalc.budget.plan import plan
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.display import Html
-from glmcalc.present.frames import as_table
+from glmcalc.present.frame_html import as_table
+
+_PAIR_COLUMNS = {
+    "measured": "measured on", "foretold": "foretold", "moved": "what differs", "predicted_gib": "foretold, GiB",
+    "printed_gib": "printed, GiB", "error_gib": "error, GiB", "within": "within 2 % or 0.5 GiB", "inside": "in band",
+}  # fmt: skip
 
 
-def pairs() -> pd.DataFrame:
+def pairs() -> Html:
     """Pools foretold by a calibration on one start, beside what another start of the same machine printed; GiB on each GPU."""
-    columns = {
-        "measured": "measured on", "foretold": "foretold", "moved": "what differs", "predicted_gib": "foretold, GiB",
-        "printed_gib": "printed, GiB", "error_gib": "error, GiB", "within": "within 2 % or 0.5 GiB", "inside": "in band",
-    }  # fmt: skip
+    yes = {True: "yes", False: "no"}
+    frame = _pairs()
+    return as_table(frame.assign(**{name: frame[name].map(yes) for name in frame.select_dtypes("bool").columns}))
+
+
+def _pairs() -> pd.DataFrame:
+    columns = _PAIR_COLUMNS
     frame = pd.DataFrame(pair_rows())[list(columns)].rename(columns=columns)
     numbers = frame.select_dtypes("float").columns
     return frame.assign(**{name: frame[name].round(2) for name in numbers}).set_index("measured on")
 
 
-def pairs_in_short() -> pd.DataFrame:
+def pairs_in_short() -> Html:
     """How many pairs, how many within, how many in band, and the largest error in GiB on each GPU."""
-    frame = pairs()
+    frame = _pairs()
     error = frame["error, GiB"].abs()
-    return pd.DataFrame(
-        {
-            "pairs": [len(frame)],
-            "within": [int(frame["within 2 % or 0.5 GiB"].sum())],
-            "in band": [int(frame["in band"].sum())],
-            "median error, GiB": [round(error.median(), 2)],
-            "largest error, GiB": [round(error.max(), 2)],
-        }
+    return as_table(
+        pd.DataFrame(
+            {
+                "pairs": [len(frame)],
+                "within": [int(frame["within 2 % or 0.5 GiB"].sum())],
+                "in band": [int(frame["in band"].sum())],
+                "median error, GiB": [round(error.median(), 2)],
+                "largest error, GiB": [round(error.max(), 2)],
+            }
+        )
     )
 
 
@@ -74,7 +84,7 @@ def residual_table(made: Calibrated) -> Html:
     return as_table(pd.DataFrame(rows))
 
 
-def releases(deployment: Deployment, from_version: str, to_version: str) -> pd.DataFrame:
+def releases(deployment: Deployment, from_version: str, to_version: str) -> Html:
     """The same flags on two releases: each component on one GPU in GiB, and what it moves by."""
     rows = [
         {
@@ -85,10 +95,10 @@ def releases(deployment: Deployment, from_version: str, to_version: str) -> pd.D
         }
         for row in upgrade(deployment, from_version, to_version).to_dict()["components"]
     ]
-    return pd.DataFrame(rows).set_index("component")
+    return as_table(pd.DataFrame(rows).set_index("component"))
 
 
-def step_buys(deployments: Sequence[Deployment]) -> pd.DataFrame:
+def step_buys(deployments: Sequence[Deployment]) -> Html:
     """What the guide's step of utilization is on each machine, and how high utilization may go there by the budget."""
     rows: list[dict[str, Any]] = []
     for deployment in deployments:
@@ -105,7 +115,7 @@ def step_buys(deployments: Sequence[Deployment]) -> pd.DataFrame:
             "ceiling by the budget": room.ceiling,
             "outside the line, at worst, GiB": round(sum(size for _, size in room.outside) / GIB, 2),
         })  # fmt: skip
-    return pd.DataFrame(rows).set_index("machine")
+    return as_table(pd.DataFrame(rows).set_index("machine"))
 
 
 def tuning_table(log: Sequence[dict[str, Any]]) -> Html:
