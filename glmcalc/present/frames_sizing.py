@@ -83,7 +83,13 @@ def guide() -> Html:
                 "nearest that works": nearest,
             }
         )
-    return as_table(pd.DataFrame(rows).set_index("machine"))
+    return _roomy(as_table(pd.DataFrame(rows).set_index("machine")))
+
+
+def _roomy(table: Html) -> Html:
+    """A table whose sentences keep a readable width on a narrow screen, where it scrolls."""
+    text = table.text.replace('<div class="gm">', f'<style>{style("sizing.css")}</style><div class="gm gm-roomy">', 1)
+    return Html(text, table.plain)
 
 
 def _said(status: str) -> str:
@@ -185,7 +191,7 @@ def forms(machine: str, need: Need, names: Sequence[str] = ("fp8", *_SUMS["fp4"]
                 "quality": quality_of(name).text or "the publisher's own",
             }
         )
-    return as_table(pd.DataFrame(rows).set_index("weights"))
+    return _roomy(as_table(pd.DataFrame(rows).set_index("weights")))
 
 
 def facts_only() -> Html:
