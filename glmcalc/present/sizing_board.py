@@ -68,12 +68,14 @@ class Sizing:
 
     def visible(self) -> list[Shown]:
         """The rows that the filters let through, in their order."""
-        every = [shown(row) for row in self.rows]
-        vendor = self.state.get("vendor")
-        kept = [one for one in every if not vendor or one.vendor == vendor]
-        if self.state.get("only"):
-            kept = [one for one in kept if one.status == "fits"]
+        kept = [one for one in self._of_vendor() if one.status == "fits" or not self.state.get("only")]
         return ordered(kept, self.state.get("sort", ""))
+
+    def _of_vendor(self) -> list[Shown]:
+        """All rows of the chosen vendor, which the verdict counts whether they are hidden or not."""
+        vendor = self.state.get("vendor")
+        every = [shown(row) for row in self.rows]
+        return [one for one in every if not vendor or one.vendor == vendor]
 
     def view(self) -> dict[str, Any]:
         """All that follows a control at once, the controls' values and errors, and the address that brings the page back."""
@@ -99,7 +101,7 @@ class Sizing:
         chosen = next((one for one in every if one.key == key), None)
         pair = [name for name in self.state.get("compare", "").split(",") if name in by_key][:2]
         more = detail(by_key[key], chosen, without_wishes(need)) if chosen else ""
-        verdict, mini = outcome(every, need)
+        verdict, mini = outcome(self._of_vendor(), need)
         both = side_by_side([shown(by_key[name]) for name in pair], by_key, without_wishes(need))
         table = sizes_table(every, self.state.get("sort", ""), key, pair, more)
         price = price_picture(every, need.min_tok_s_user)

@@ -25,7 +25,7 @@ def short_name(label: str) -> str:
 
 
 def outcome(rows: Sequence[Shown], need: Need) -> tuple[str, str]:
-    """The verdict over the rows shown, as a tile and as one line."""
+    """The verdict over some rows, as a tile and as one line."""
     asked = f"{need.concurrency:,} × {need.context:,} tokens"
     able = [one for one in rows if one.status == "fits"]
     unsure = sum(one.status == "marginal" for one in rows)
@@ -33,7 +33,7 @@ def outcome(rows: Sequence[Shown], need: Need) -> tuple[str, str]:
     more = f"{unsure} more perhaps: a limit lies in their band, or the engine is not known well enough."
     note = more if unsure else ""
     if not able:
-        sentence = f"No machine shown serves {asked} at once for sure."
+        sentence = f"No machine here serves {asked} at once for sure."
         return tile("does_not_fit", sentence, note, word="None"), brief_line("does_not_fit", f"for {asked}", "None")
     first = min(able, key=lambda one: (one.usd_middle is None, one.usd_middle or 0.0))
     word = f"{len(able)} serve it" if len(able) > 1 else "1 serves it"

@@ -35,7 +35,7 @@ def test_needs_move_the_table_and_the_pictures_follow(page: Page, address: str) 
     expect(verdict).to_contain_text("3 × 196,608 tokens")
     expect(page.get_by_role("img", name="Needed: 3 × 196,608")).to_be_visible()
     page.get_by_label("least speed, tok/s").fill("1000")
-    expect(verdict).to_contain_text("No machine shown serves")
+    expect(verdict).to_contain_text("No machine here serves")
     page.wait_for_function("location.search.includes('min_tok_s_user=1000')")
 
 

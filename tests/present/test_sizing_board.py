@@ -78,7 +78,7 @@ def test_a_wish_says_by_how_much_it_is_missed(board):
     board.change({"max_ttft": "1"})
     assert not any(row["serves"] for row in board.rows)
     view = board.view()
-    assert "No machine shown serves" in view["parts"]["verdict"]
+    assert "No machine here serves" in view["parts"]["verdict"]
     assert re.search(r"s over 1", view["parts"]["sizes"])
     board.change({"max_ttft": ""})
 
