@@ -105,7 +105,7 @@ def check_engine(name: str) -> str:
     if lowered != "vllm":
         raise InputError(
             "engine", name, "vllm",
-            f"engine {lowered} is not modelled here yet, only in glmcalc budget; budgeting it as vllm would be wrong.",
+            f"engine {lowered} is not taken here yet (budget, weights, speed, size and report take it); answering as for vllm would be wrong.",
         )  # fmt: skip
     return lowered
 

@@ -66,7 +66,7 @@ class VllmLine:
     """One deployment of vLLM.
 
     Args:
-        made: its budget; without a calibration, a stated pool, or printed weights.
+        made: its budget; without a stated pool or printed weights.
         dcp: another size of decode context parallelism, in place of its own.
     """
 
@@ -75,7 +75,8 @@ class VllmLine:
         self._resolved, self._plan = r, made
         self._made: dict[tuple[int, int], tuple[bool, int]] = {}
         self._parts = {part.name: part.band for part in made.components}
-        self._at = self._by_parts if r.pp == 1 and made.memory is not None else self._by_figures
+        stock = r.pp == 1 and made.memory is not None and r.asked.calibration is None
+        self._at = self._by_parts if stock else self._by_figures
         self.longest = r.checkpoint.geometry.max_position_embeddings
 
     def at(self, length: int, requests: int) -> tuple[bool, int]:

@@ -16,6 +16,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+    from glmcalc.model.calibration import Calibration
     from glmcalc.speed.price import Price
 
 MOST_REQUESTS = 65_536
@@ -38,6 +39,7 @@ class Need:
         input_length, output_length: tokens of a prompt and of an answer, where they are known.
         extrapolate: speeds beyond the longest context that was measured.
         prices: US$ an hour of one GPU by id, in place of the list's.
+        calibration: a machine's measured terms; used where they were measured on the same device, model and split.
     """
 
     context: int
@@ -53,6 +55,7 @@ class Need:
     output_length: int | None = None
     extrapolate: bool = False
     prices: dict[str, Price] | None = None
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
         longest = load_checkpoint(self.model).geometry.max_position_embeddings

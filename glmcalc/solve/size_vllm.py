@@ -19,6 +19,7 @@ from glmcalc.facts.frozen import record
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.records import device_refusals
+from glmcalc.model.resolved import mismatch, resolve
 from glmcalc.solve.binding import requests_held
 from glmcalc.solve.size_fit import Fit, too_few, whole_status
 from glmcalc.solve.size_need import Configuration, Need, quality_note, quality_of
@@ -201,13 +202,22 @@ def deployment_for(config: Configuration, need: Need, checkpoint: Checkpoint, sp
     memory = config.device.memory()
     large = memory is not None and memory.bytes >= 70 << 30
     drafts = need.num_speculative_tokens
-    return Deployment(
+    asked = Deployment(
         model=checkpoint.name, gpu=config.gpu, gpus=config.gpus, tensor_parallel_size=spread.tp,
         pipeline_parallel_size=spread.pp if spread.pp > 1 else None, data_parallel_size=spread.dp if spread.dp > 1 else None,
         enable_expert_parallel=spread.dp > 1, kv_cache_dtype=kv, max_model_len=need.context, max_num_seqs=each,
         max_num_batched_tokens=max(TOKENS if large else FEW_TOKENS, each), gpu_memory_utilization=SHARE,
         speculative_method="mtp" if drafts else None, num_speculative_tokens=drafts or None,
     )  # fmt: skip
+    return _with_measured(asked, need)
+
+
+def _with_measured(asked: Deployment, need: Need) -> Deployment:
+    """The candidate with a machine's measured terms, where they were measured on this device, model and split."""
+    if need.calibration is None or need.calibration.measured_at.gpu != asked.gpu:
+        return asked
+    measured = asked.changed(calibration=need.calibration)
+    return measured if mismatch(need.calibration, resolve(measured)) is None else asked
 
 
 def settled(asked: Deployment, need: Need) -> Plan:

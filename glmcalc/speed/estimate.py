@@ -86,6 +86,12 @@ def _need(context: int, concurrency: int, prompt: int | None, output: int | None
             raise InputError(
                 name, value, f"a whole number from 1 to {most:,}" + (", the context" if most == context else "")
             )
+    # ``context`` may be the mean over an answer, when half of it stands in the cache.
+    if prompt is not None and output is not None and prompt + output // 2 > context:
+        most = 2 * (context - prompt) + 1
+        raise InputError(
+            "output_length", output, f"at most {most:,}: prompt and half the answer lie in a context of {context:,}"
+        )
     if prompt is None and output is not None and output < context:
         prompt = context - output
     elif output is None and prompt is not None and prompt < context:

@@ -460,3 +460,22 @@ def test_the_answer_loads_nothing_heavy():
         )
         loaded = {module.split(".")[0] for module in done.stderr.split()}
         assert loaded.isdisjoint({"pandas", "numpy", "yaml", "tabulate", "dataclasses", "difflib", "csv"})
+
+
+def test_a_calibration_is_used_where_it_was_measured():
+    """8 x H200, FP8, TP 8: the measured pool in the row's budget; another machine's row stays as it was."""
+    from glmcalc.advise.measure import measure
+
+    need = {"context": 32_000, "concurrency": 4, "quantization": "fp8"}
+    asked = Deployment(
+        gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8", max_model_len=131000, max_num_seqs=64
+    )
+    heavy = measure(asked, {"available_kv_bytes": 20 << 30, "weights_bytes": 91 << 30}).calibration
+    plain = {row["gpu"]: row for row in size_rows(Need(**need, gpus=("h200_sxm", "b200_sxm"))) if row["gpus"] == 8}
+    held = {
+        row["gpu"]: row
+        for row in size_rows(Need(**need, gpus=("h200_sxm", "b200_sxm"), calibration=heavy))
+        if row["gpus"] == 8
+    }
+    assert held["h200_sxm"]["max_context"] < plain["h200_sxm"]["max_context"]
+    assert held["b200_sxm"] == plain["b200_sxm"]

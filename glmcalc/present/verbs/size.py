@@ -49,6 +49,9 @@ def build_size(parser: argparse.ArgumentParser) -> None:
         "--extrapolate", action="store_true", help="speeds beyond 200,000 tokens too, where nothing was measured"
     )
     search.add_argument("--prices", metavar="FILE", help="CSV with the columns gpu, usd_per_hour, date, source")
+    search.add_argument(
+        "--calibration", metavar="FILE", help="a machine's measured terms (glmcalc calibrate --out), used where they apply"
+    )
     parser.add_argument(
         "--guide", action="store_true", help="the published guide's four machines first: its claim beside ours"
     )
@@ -114,4 +117,8 @@ def _need(args: argparse.Namespace) -> Any:
         from glmcalc.speed.price import load_prices
 
         stated["prices"] = load_prices(args.prices)
+    if args.calibration is not None:
+        from glmcalc.model.calibration import load_calibration
+
+        stated["calibration"] = load_calibration(args.calibration)
     return Need(**stated, gpus=tuple(args.gpu or ()), extrapolate=args.extrapolate)
