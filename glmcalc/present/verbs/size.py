@@ -50,7 +50,9 @@ def build_size(parser: argparse.ArgumentParser) -> None:
     )
     search.add_argument("--prices", metavar="FILE", help="CSV with the columns gpu, usd_per_hour, date, source")
     search.add_argument(
-        "--calibration", metavar="FILE", help="a machine's measured terms (glmcalc calibrate --out), used where they apply"
+        "--calibration",
+        metavar="FILE",
+        help="a machine's measured terms (glmcalc calibrate --out), used where they apply",
     )
     parser.add_argument(
         "--guide", action="store_true", help="the published guide's four machines first: its claim beside ours"
