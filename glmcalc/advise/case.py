@@ -13,6 +13,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GIB, engine_gib
+from glmcalc.facts.secrets import mask_value
 from glmcalc.logs.arguments import as_flags
 from glmcalc.logs.match import Death
 from glmcalc.logs.read import LogFacts
@@ -39,6 +40,7 @@ class Case:
         inferred: what was not stated, and from what it was taken.
         missing: what would make the answer better.
         measured: what the log itself measured of this machine, or None.
+        environment: variables that the command sets, as ``NAME=value`` words, secrets masked.
     """
 
     facts: LogFacts
@@ -48,6 +50,7 @@ class Case:
     inferred: tuple[str, ...]
     missing: tuple[str, ...]
     measured: Calibration | None = None
+    environment: tuple[str, ...] = ()
 
     def shown(self, made: Plan) -> Plan:
         """A budget by this log's own figures where it printed them, for what is shown.
@@ -97,6 +100,8 @@ def open_case(
         missing.append("the model and flags: paste the command too, or the line `non-default args`")
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     _add_gpu(facts, settings, inferred, missing)
+    _add_parallel(settings, inferred)
+    environment = _carried(command, inferred)
     try:
         deployment = Deployment.from_settings(settings)
     except InputError as error:
@@ -109,7 +114,20 @@ def open_case(
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     measured = _measured(deployment, facts, inferred)
     made = _planned(deployment, missing)
-    return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured)
+    return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured, environment)
+
+
+def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
+    """Variables of a command, for the new one; what is not carried over is told."""
+    if not command:
+        return ()
+    parsed = read_command(command)
+    if parsed.image:
+        inferred.append(f"not carried over: the container around the command ({parsed.image})")
+    if parsed.unknown:
+        names = ", ".join(str(row["flag"]) for row in parsed.unknown)
+        inferred.append(f"not carried over: {names}, which this reading of vLLM's flags does not know")
+    return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in parsed.environment.items())
 
 
 def _measured(asked: Deployment, facts: LogFacts, inferred: list[str]) -> Calibration | None:
@@ -183,6 +201,15 @@ def _add_gpu(facts: LogFacts, settings: dict[str, Any], inferred: list[str], mis
     parallel = [settings.get(f"{kind}_parallel_size") for kind in ("tensor", "pipeline", "data")]
     if settings.get("gpus") is None and all(size is None for size in parallel):
         inferred.append("one GPU: no parallel size is stated")
+
+
+def _add_parallel(settings: dict[str, Any], inferred: list[str]) -> None:
+    """Where only a number of GPUs is stated, the command says it as tensor parallelism, as the budget takes it."""
+    gpus = settings.get("gpus")
+    stated = any(settings.get(f"{kind}_parallel_size") is not None for kind in ("tensor", "pipeline", "data"))
+    if isinstance(gpus, int) and gpus > 1 and not stated:
+        settings["tensor_parallel_size"] = gpus
+        inferred.append(f"tensor_parallel_size {gpus}: the number of GPUs")
 
 
 # What drivers and kernels call the devices that come in one size only.

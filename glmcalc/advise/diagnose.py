@@ -12,7 +12,7 @@ from glmcalc.advise.other_engines import not_to_touch
 from glmcalc.advise.pool_changes import shortening_is_cheap
 from glmcalc.advise.remedies import remedy
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
+from glmcalc.facts.frozen import record, replace
 from glmcalc.logs.match import Death, find_death
 from glmcalc.logs.read import LogFacts, read_log
 from glmcalc.logs.secrets import mask
@@ -166,9 +166,7 @@ def _only_a_command(facts: LogFacts, stated: Mapping[str, Any] | None) -> Diagno
             (),
         )
     certain = "medium" if verdict.status == "does_not_fit" else "low"
-    foretold = Case(
-        facts, Death(verdict.stage, certain, None, ()), case.deployment, case.plan, case.inferred, case.missing
-    )
+    foretold = replace(case, death=Death(verdict.stage, certain, None, ()))
     change, alternatives = _changes(foretold)
     return Diagnosis(
         foretold, f"Foretold from the command, no log was read: {verdict.reason}", change, alternatives, ()
@@ -202,7 +200,15 @@ def _changes(case: Case) -> tuple[Change | None, tuple[Change, ...]]:
     best = next((change for change in found if is_sure(change, case) and not needs_more(change)), None)
     best = best or _best_of_the_rest(case, found)
     others = (change for change in found if change.text != best.text and (change.command or best) != best.command)
-    return best, tuple(islice(others, _MOST_ALTERNATIVES))
+    return _started(best, case), tuple(_started(other, case) for other in islice(others, _MOST_ALTERNATIVES))
+
+
+def _started(change: Change, case: Case) -> Change:
+    """With the variables that the old command set in front; one that the change itself sets wins."""
+    if change.command is None or not case.environment:
+        return change
+    kept = [word for word in case.environment if word.split("=")[0] != change.name]
+    return replace(change, command=" ".join([*kept, change.command]))
 
 
 def _best_of_the_rest(case: Case, found: list[Change]) -> Change:

@@ -86,7 +86,7 @@ _NAMES: dict[str, dict[str, str | None]] = {
         "max_num_batched_tokens": "chunked_prefill_size", "enforce_eager": "disable_cuda_graph", "kv_cache_dtype": "kv_cache_dtype",
     },
     "llama.cpp": {
-        "gpu_memory_utilization": None, "max_model_len": "-c", "max_num_seqs": "-np", "max_num_batched_tokens": "-b",
+        "gpu_memory_utilization": None, "max_model_len": "-c", "max_num_seqs": "-np", "max_num_batched_tokens": None,
         "enforce_eager": None, "kv_cache_dtype": "-ctk, -ctv",
     },
 }  # fmt: skip

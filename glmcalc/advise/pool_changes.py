@@ -37,18 +37,10 @@ def sequences_to_pool(case: Case) -> Change | None:
     now = case.plan.resolved.max_num_seqs if case.plan else (case.deployment.max_num_seqs if case.deployment else None)
     running = case.value("running")
     cap = max(int(running), 1) if running else (max(math.floor(holds), 1) if holds else None)
-    if cap is None or (now is not None and cap >= now):
-        return (
-            None
-            if cap is None
-            else set_flag(case, "max_num_seqs", [max(cap // 2, 1)], "requests wait instead of being computed twice")
-        )
-    return set_flag(
-        case,
-        "max_num_seqs",
-        [cap, *(v for v in (cap // 2, cap // 4) if v)],
-        "requests wait instead of being computed twice",
-    )
+    if cap is None:
+        return None
+    values = [value for value in (cap, cap // 2, cap // 4) if value and (now is None or value < now)]
+    return set_flag(case, "max_num_seqs", values, "requests wait instead of being computed twice")
 
 
 def kv_length(case: Case) -> Change | None:

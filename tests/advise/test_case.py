@@ -92,3 +92,22 @@ def test_a_command_over_several_lines_in_the_log_is_read_whole():
     ]
     case = case_of(*lines, gpu="h200_sxm")
     assert case.deployment.max_model_len == 131_072
+
+
+def test_a_number_of_gpus_is_written_as_tensor_parallelism():
+    case = case_of("x", command="vllm serve zai-org/GLM-5.2-FP8", gpu="h200_sxm", gpus=8)
+    assert "--tensor-parallel-size 8" in case.deployment.command()
+    assert "tensor_parallel_size 8: the number of GPUs" in case.inferred
+    stated = case_of(
+        "x", command="vllm serve zai-org/GLM-5.2-FP8 -tp 4 --pipeline-parallel-size 2", gpu="h200_sxm", gpus=8
+    )
+    assert "--tensor-parallel-size 4" in stated.deployment.command()
+
+
+def test_what_the_new_command_does_not_carry_over_is_said():
+    case = case_of(
+        "x", command="docker run --gpus all vllm/vllm-openai:v0.31.0 --model zai-org/GLM-5.2-FP8 -tp 8 --frob 3"
+    )
+    told = " ".join(case.inferred)
+    assert "vllm/vllm-openai:v0.31.0" in told
+    assert "--frob" in told

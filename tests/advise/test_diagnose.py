@@ -193,3 +193,26 @@ def test_what_the_change_sets_is_not_among_what_not_to_touch():
     data = diagnose(million, None, {"gpu": "h200_sxm"}).to_dict()
     assert "--max-num-seqs" in data["change"]["text"]
     assert all(row["name"] != "max_num_seqs" for row in data["do_not_touch"])
+
+
+def test_variables_in_front_of_the_command_stay_in_front_of_every_new_one():
+    secret = "hf_" + "abcdef" * 5
+    pasted = f"NCCL_DEBUG=INFO HF_TOKEN={secret} vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 1M --kv-cache-dtype fp8"
+    data = diagnose(pasted, stated={"gpu": "h200_sxm"}).to_dict()
+    commands = [data["command"], *(other["command"] for other in data["alternatives"] if other["command"])]
+    assert len(commands) >= 2
+    assert all(command.startswith("NCCL_DEBUG=INFO HF_TOKEN=") for command in commands)
+    assert secret not in str(data)
+    assert data["masked"] >= 1
+
+
+@pytest.mark.parametrize("seqs", [1, 2, 8])
+def test_a_cap_on_requests_is_never_proposed_at_or_above_the_present_one(seqs):
+    arguments = ARGS.replace("'max_num_seqs': 64", f"'max_num_seqs': {seqs}")
+    warning = "WARNING 07-20 02:00:09 [scheduler.py:1] Sequence group 7 is preempted by PreemptionMode.RECOMPUTE mode because there is not enough KV cache space."
+    data = diagnose("\n".join([VERSION, arguments, warning]), stated={"gpu": "h200_sxm"}).to_dict()
+    assert data["class"] == "preemption_not_oom"
+    proposed = [data["change"], *data["alternatives"]]
+    caps = [row["to"] for row in proposed if row and row["name"] == "--max-num-seqs"]
+    assert all(cap < seqs for cap in caps)
+    assert bool(caps) == (seqs > 1)
