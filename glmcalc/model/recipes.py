@@ -105,33 +105,36 @@ class Recipe:
         """
         if self.fmt == "bf16" or name.endswith(_ALWAYS_BF16):
             return {"bf16": list(layers)} if layers else {}
-        exact, prefixes, others = _by_layer(self)
+        exact, prefixes, whole = _excluded_layers(self)
+        excluded = exact.get(name, set()).union(*(those for start, those in prefixes.items() if name.startswith(start)))
+        if whole or self._patterns:
+            for layer in layers:
+                module = f"model.layers.{layer}.{name}"
+                if module.startswith(whole) or any(pattern.fullmatch(module) for pattern in self._patterns):
+                    excluded.add(layer)
         found: dict[str, list[int]] = {}
         for layer in layers:
-            excluded = name in exact.get(layer, ()) or name.startswith(prefixes.get(layer, ()))
-            if others and not excluded:
-                excluded = self.format_of(f"model.layers.{layer}.{name}") == "bf16"
-            found.setdefault("bf16" if excluded else self.fmt, []).append(layer)
+            found.setdefault("bf16" if layer in excluded else self.fmt, []).append(layer)
         return found
 
 
 @lru_cache(maxsize=16)
-def _by_layer(recipe: Recipe) -> tuple[dict[int, set[str]], dict[int, tuple[str, ...]], bool]:
-    """Excluded names and beginnings of names by layer, and whether there are others that must be looked at one by one."""
-    exact: dict[int, set[str]] = {}
-    prefixes: dict[int, tuple[str, ...]] = {}
-    others = bool(recipe._patterns)
+def _excluded_layers(recipe: Recipe) -> tuple[dict[str, set[int]], dict[str, set[int]], tuple[str, ...]]:
+    """Layers by excluded name, layers by excluded beginning of a name, and beginnings that are not inside one layer."""
+    exact: dict[str, set[int]] = {}
+    prefixes: dict[str, set[int]] = {}
+    whole: list[str] = []
     for name in recipe._exact:
         layer, rest = _layer_of(name)
         if layer is not None:
-            exact.setdefault(layer, set()).add(rest)
+            exact.setdefault(rest, set()).add(layer)
     for name in recipe._prefixes:
         layer, rest = _layer_of(name)
         if layer is None:
-            others = True
+            whole.append(name)
         else:
-            prefixes[layer] = (*prefixes.get(layer, ()), rest)
-    return exact, prefixes, others
+            prefixes.setdefault(rest, set()).add(layer)
+    return exact, prefixes, tuple(whole)
 
 
 def _layer_of(name: str) -> tuple[int | None, str]:
