@@ -31,7 +31,7 @@ def diagnosis_text(data: dict[str, Any], width: int = _WIDTH) -> str:
         lines += ["", *_wrapped(f"If that fails, {index}: {other['text']}", width)]
         if other["risk"]:
             lines += _wrapped(f"Risk: {other['risk']}", width, "  ", "  ")
-        if other["command"] and other["kind"] != "action":
+        if other["command"] and (other["kind"] != "action" or other["budget"]):  # a budgeted action changes flags
             lines += command_lines(other["command"], width)
     if data["do_not_touch"]:
         lines += ["", "Do not touch:"]

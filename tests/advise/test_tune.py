@@ -118,6 +118,13 @@ def test_a_server_that_states_another_utilization_is_said():
     assert any("states utilization 0.92" in text for text in advice.warnings)
 
 
+def test_a_server_that_calls_its_model_otherwise_is_said():
+    pasted = "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 131000"
+    for served, warned in (("", True), (" --served-model-name glm models/tiny-llama", False)):
+        advice = tune(Deployment.from_command(pasted + served, gpu="h200_sxm"), real("idle"))
+        assert any("calls its model models/tiny-llama" in text for text in advice.warnings) == warned
+
+
 # The gate.
 
 

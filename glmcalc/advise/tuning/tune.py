@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from functools import lru_cache
 
 from glmcalc.advise.tuning.account import guide_note, setting_row, watch, what_it_proves
@@ -126,7 +127,7 @@ def tune(
         state = replace(state, mode=mode)
     if cause is not None:
         state = _excused(state, cause)
-    notes: list[str] = []
+    notes = _other_name(deployment, readings)
     stale = False
     for reading in readings:
         done = observe(state, reading, command, source, live or len(readings) > 1, planned)
@@ -258,6 +259,16 @@ def _pin(step: Step, made: Plan) -> tuple[int | None, str]:
         )  # fmt: skip
     size = round(blocks) * made.kv.bytes_per_block
     return size, f"{blocks:,.0f} blocks of {made.kv.bytes_per_block:,} B: restarts and releases then keep this pool"
+
+
+def _other_name(deployment: Deployment, readings: Sequence[Reading]) -> list[str]:
+    """What to say where the scrape calls its model as the command does not."""
+    said = next((reading.model for reading in reversed(readings) if reading.model), None)
+    if said is None or said in shlex.split(deployment.command()):
+        return []
+    return [
+        f"the server calls its model {mask(said)[0]}, and the command does not: check that the scrape is of this server"
+    ]
 
 
 def _warnings(state: State, made: Plan, following: Deployment, notes: list[str]) -> list[str]:
