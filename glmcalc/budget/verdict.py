@@ -264,6 +264,8 @@ def _instead(r: Resolved) -> str:
     first = r.refusals[0]
     if "; take " in first:  # a format of the weights; the reason ends with what runs
         return f"Take {first.rsplit('; take ', 1)[1]}."
+    if "--kv-cache-dtype fp8_ds_mla" in first:
+        return "Use --kv-cache-dtype fp8_ds_mla, or --decode-context-parallel-size 1."
     if "--kv-cache-dtype fp8" in first:
         return "Use --kv-cache-dtype fp8, or --decode-context-parallel-size 1. No budget holds for a combination that cannot run."
     if "32 heads" in first:

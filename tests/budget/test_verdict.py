@@ -188,3 +188,44 @@ def test_requests_at_once_are_not_rounded_up_at_the_sure_end():
     result = made(max_model_len=1_048_576, max_num_seqs=4, kv_cache_dtype="fp8", decode_context_parallel_size=8)
     low = result.kv.low.max_concurrency
     assert f"({math.floor(10 * low) / 10:.1f} to" in result.verdict.reason
+
+
+# Combinations that vLLM 0.33.0 refuses (flashmla_sparse.py), and the nearest that it takes.
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"decode_context_parallel_size": 2}, "bf16 KV"),  # Hopper's bf16 kernel declares no DCP
+        ({"gpu": "b300_sxm", "tensor_parallel_size": 2, "decode_context_parallel_size": 2, "kv_cache_dtype": "fp8_ds_mla"}, "fewer than 32 heads"),
+        ({"gpu": "b200_sxm", "decode_context_parallel_size": 2, "kv_cache_dtype": "nvfp4_ds_mla"}, "nvfp4_ds_mla"),
+        ({"kv_cache_dtype": "nvfp4_ds_mla"}, "needs SM100"),
+        ({"block_size": 32}, "multiples of 64"),
+        ({"gpu": "rtx_pro_6000", "kv_cache_dtype": "bfloat16"}, "has no kernel there"),
+        ({"gpu": "a100_80_sxm"}, "no sparse-MLA kernel"),
+    ],
+)  # fmt: skip
+def test_what_the_engine_refuses(settings, words):
+    refused = made(model="nvidia/GLM-5.2-NVFP4" if settings.get("gpu", "").startswith(("b", "r")) else "zai-org/GLM-5.2-FP8", max_model_len=65_536, max_num_seqs=4, **settings)  # fmt: skip
+    assert refused.verdict.status == "unsupported"
+    assert words in refused.verdict.reason
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"decode_context_parallel_size": 2, "kv_cache_dtype": "fp8"},
+        {
+            "gpu": "b300_sxm",
+            "tensor_parallel_size": 4,
+            "decode_context_parallel_size": 2,
+            "kv_cache_dtype": "fp8_ds_mla",
+        },
+        {"gpu": "b200_sxm", "decode_context_parallel_size": 2, "kv_cache_dtype": "fp8_ds_mla"},
+        {"gpu": "b200_sxm", "kv_cache_dtype": "nvfp4_ds_mla"},
+        {"block_size": 128},
+    ],
+)
+def test_what_stands_beside_a_refusal_is_taken(settings):
+    model = "nvidia/GLM-5.2-NVFP4" if settings.get("gpu", "").startswith("b") else "zai-org/GLM-5.2-FP8"
+    assert made(model=model, max_model_len=65_536, max_num_seqs=4, **settings).verdict.status == "fits"
