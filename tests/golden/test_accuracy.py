@@ -116,9 +116,9 @@ def test_known_deployments_that_fail():
 
 @pytest.mark.parametrize("row", [row for row in known_deployments() if row["stage"]], ids=lambda row: row["id"])
 def test_the_stage_of_a_known_failure(row):
-    """Where it says that it does not fit, it dies where it was seen to die."""
+    """It dies where it was seen to die; of a fork that is only said where the budget is sure of the death."""
     verdict = verdict_of(row)
-    if verdict.status == "does_not_fit":
+    if verdict.status == "does_not_fit" or not row["is_fork"]:
         assert verdict.stage == row["stage"]
 
 
