@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
+from glmcalc.facts.frozen import record, replace
 from glmcalc.model.deployment import Deployment
 from glmcalc.speed import decode, first_token
 from glmcalc.speed.acceptance import check_acceptance
 from glmcalc.speed.asked import Asked, read_asked
 from glmcalc.speed.bands import Range, around, combined, inverse, times
-from glmcalc.speed.presets import Choice, band_factor, choose, coefficient, unknown_device
+from glmcalc.speed.presets import Choice, band_factor, choose, coefficient, fact, unknown_device
 from glmcalc.speed.result import Speed, nothing
 from glmcalc.speed.terms import Load, step_terms
 
@@ -19,6 +19,7 @@ MEASURED_CONTEXT = 200_000  # tokens: the longest that kernel tables and sweeps 
 BEYOND_ROWS = 2  # times its longest row's context up to which a preset is trusted as it is
 SATURATED = 512  # running requests from which published throughput is that of a queue
 MOST_REQUESTS = 1 << 20
+CONTEXT_RANKS = "context_ranks_ratio"
 
 
 @record
@@ -169,6 +170,9 @@ def _estimate(
             "decoding"
         )
     of_one = around(per_token * 1e3, factor)
+    if asked.machine.context_ranks > 1:
+        of_one, note = _with_context_ranks(of_one, band_factor(_band(asked, need, choice, running, dcp=False)[0]))
+        notes.append(note)
     tokens = inverse(of_one, 1e3)
     return Speed(
         asked=asked,
@@ -189,7 +193,11 @@ def _estimate(
 
 
 def _time_per_token(asked: Asked, need: Need, choice: Choice, each: int, accepted: float) -> float:
-    preset, machine = choice.preset, asked.machine
+    preset = choice.preset
+    # What decode context parallelism saves in bytes and scan, its own exchange takes: no record of this model is faster with
+    # it at one length and batch. So a step counts as long as without it. The fit keeps the saving: its rows with DCP have no
+    # twin without, and it is off by more where they are held against the whole length.
+    machine = replace(asked.machine, context_ranks=1)
     load = Load(each, need.context, asked.drafts, need.prompt, need.output)
     terms = step_terms(machine, load)
     step = decode.step_s(
@@ -201,7 +209,24 @@ def _time_per_token(asked: Asked, need: Need, choice: Choice, each: int, accepte
     return float(decode.time_per_token_s(step, accepted, waiting))
 
 
-def _band(asked: Asked, need: Need, choice: Choice, running: int) -> tuple[str, list[str]]:
+def _with_context_ranks(of_one: Range, without: float) -> tuple[Range, str]:
+    """Milliseconds a token with decode context parallelism, and what is to be said of it.
+
+    Args:
+        of_one: in the band that it is rated with; ``without``: half-width of the band without it.
+    """
+    cost = coefficient(CONTEXT_RANKS)
+    high = max(of_one.high, of_one.mid * combined(without, 1 / cost.low))
+    row = fact(CONTEXT_RANKS)
+    note = (
+        "decode context parallelism costs speed: the likely figure is the one without it, and the low end allows for "
+        f"{row['meaning']} ({row['source']})"
+    )
+    return Range(of_one.low, of_one.mid, high), note
+
+
+def _band(asked: Asked, need: Need, choice: Choice, running: int, dcp: bool = True) -> tuple[str, list[str]]:
+    """The rating and what keeps it from a better one; ``dcp`` False leaves decode context parallelism out."""
     why, band = list(choice.why), choice.band
     if running > choice.preset.most_requests:
         why.append(f"its busiest row is of {choice.preset.most_requests:,} requests at once")
@@ -214,6 +239,9 @@ def _band(asked: Asked, need: Need, choice: Choice, running: int) -> tuple[str, 
         band = max(band, "B")
     if asked.machine.groups > 1:
         why.append("data-parallel attention: its rows are few and alike")
+        band = max(band, "B")
+    if dcp and asked.machine.context_ranks > 1:
+        why.append("decode context parallelism: its cost was measured on one machine only")
         band = max(band, "B")
     if asked.stages > 1:
         why.append("pipeline parallelism: no record of it")

@@ -91,7 +91,12 @@ def facts() -> tuple[dict[str, Any], ...]:
 
 def coefficient(name: str) -> Figure:
     """A coefficient that all stacks share."""
-    return next(_figure(row) for row in facts() if row["id"] == name)
+    return _figure(fact(name))
+
+
+def fact(name: str) -> dict[str, Any]:
+    """The row with this id, as the file has it, with source, date and kind."""
+    return next(row for row in facts() if row["id"] == name)
 
 
 def band_factor(name: str) -> float:
