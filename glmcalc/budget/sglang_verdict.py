@@ -9,7 +9,7 @@ from glmcalc.budget.other_verdict import apart, decide, spread
 from glmcalc.budget.result import Component, Verdict
 from glmcalc.budget.verdict import Check
 from glmcalc.facts.frozen import replace
-from glmcalc.facts.quantity import Band, combine, gib
+from glmcalc.facts.quantity import Band, at_least, combine, gib
 from glmcalc.facts.sglang_rules import sglang_rule
 from glmcalc.model.sglang_settings import PAGE, SglangResolved
 
@@ -146,12 +146,13 @@ def _draft_outside(r: SglangResolved) -> bool:
 
 def _capacity(r: SglangResolved, pool: TokenPool) -> str:
     low, likely, high = (count / r.context_length for count in pool.tokens)
+    at_once = f"{likely:,.1f}" if pool.tokens[0] != pool.tokens[2] else at_least(likely)
     groups = f" a group, {r.dp} groups" if r.dp > 1 else ""
-    ranged = "" if pool.tokens[0] == pool.tokens[2] else f" ({low:.1f} to {high:.1f})"
+    ranged = "" if pool.tokens[0] == pool.tokens[2] else f" ({at_least(low)} to {high:,.1f})"
     size = f"{gib(pool.available.likely)} GiB per GPU"
     if pool.available.low != pool.available.high:
         size += f" ({spread(pool.available)})"
     return (
-        f"{likely:.1f} requests of {r.context_length:,} tokens at once{groups}{ranged}: the pool holds {pool.tokens[1]:,} tokens in "
+        f"{at_once} requests of {r.context_length:,} tokens at once{groups}{ranged}: the pool holds {pool.tokens[1]:,} tokens in "
         f"{size}."
     )
