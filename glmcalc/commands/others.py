@@ -12,7 +12,7 @@ from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Mapping
 
 
 _SGLANG: dict[str, tuple[str, str]] = {
@@ -58,6 +58,7 @@ _MORE: dict[str, dict[str, tuple[str, bool]]] = {
 _TABLES = {"sglang": (_SGLANG, _MORE["sglang"]), "llama.cpp": (_LLAMA, _MORE["llama.cpp"])}
 # Flags besides, which are near one of those above without being meant for it.
 _NEIGHBOURS = {"sglang": _SGLANG_OTHERS, "llama.cpp": ("--batch-size",)}
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _ALL = {"auto": "-1", "all": "-2"}  # of -ngl, as llama.cpp counts them
 
 
@@ -98,10 +99,37 @@ def read_other(launch: Launch) -> ParsedCommand:
             settings[setting] = _convert(setting, text, kind)
     if launch.engine == "sglang" and words and not words[0].startswith("-") and "model" not in settings:
         settings["model"] = words[0]
+    warnings = _visible(launch, more) if launch.engine == "llama.cpp" else []
     unknown: list[dict[str, str | None]] = [{"flag": flag, "nearest": close} for flag, close in mistyped.items()]
     return ParsedCommand(
-        launch.engine, settings, unresolved, [], list(dict.fromkeys(others)), unknown, kept=kept, engine_settings=more
+        launch.engine,
+        settings,
+        unresolved,
+        [],
+        list(dict.fromkeys(others)),
+        unknown,
+        warnings,
+        kept=kept,
+        engine_settings=more,
     )
+
+
+def visible_devices(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """The variable that limits which GPUs a process sees, as it is written, and how many it names; None where none does."""
+    for name in _VISIBLE:
+        devices = [one.strip() for one in environment.get(name, "").split(",")]
+        if all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", one) for one in devices):
+            return f"{name}={environment[name]}", len(devices)
+    return None
+
+
+def _visible(launch: Launch, more: dict[str, Any]) -> list[str]:
+    """llama.cpp spreads a model over all GPUs that it sees, unless told not to: so many are taken, and it is said."""
+    found = visible_devices(launch.environment)
+    if found is None or re.search(r"(-sm|--split-mode)[= ]none\b", " ".join(launch.words)):
+        return []
+    more["gpus"] = str(found[1])
+    return [f"{found[0]}: llama.cpp spreads the model over the {found[1]} GPUs that it sees."] if found[1] > 1 else []
 
 
 def _mistyped(engine: str, name: str) -> str | None:

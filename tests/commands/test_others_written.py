@@ -249,3 +249,32 @@ def test_flags_of_the_engine_that_are_not_read_stay_not_modelled(engine):
 def test_llamacpp_takes_underscores_for_dashes():
     """common/arg.cpp replaces them in every argument that begins with two dashes."""
     assert read_pasted(LINES["llama.cpp"] + "--ctx_size 8192").settings["ctx_size"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gpus"),
+    [
+        ("CUDA_VISIBLE_DEVICES=0,1 ", "", 2),
+        ("HIP_VISIBLE_DEVICES=3 ", "", 1),
+        ("CUDA_VISIBLE_DEVICES=GPU-8932f937,GPU-1f2e ", "", 2),
+        ("CUDA_VISIBLE_DEVICES=-1 ", "", 1),
+        ("CUDA_VISIBLE_DEVICES=0,1 ", " --split-mode none", 1),
+    ],
+)
+def test_llamacpp_takes_the_gpus_that_it_sees(before, after, gpus):
+    """Split mode ``layer`` is llama.cpp's default: a model goes over all visible devices (tools/server/README.md)."""
+    parsed = read_pasted(before + LINES["llama.cpp"] + "-c 8192" + after)
+    asked = Deployment.from_settings(settings_of(parsed), gpu="h200_sxm")
+    data = answer(asked, parsed)
+    assert data["deployment"]["gpus"] == gpus
+    if not after and "-1" not in before:
+        assert data["command"].startswith(f"{before}llama-server")
+        again = read_pasted(data["command"])
+        assert settings_of(again)["gpus"] == gpus
+
+
+def test_gpus_given_beside_the_variable_win():
+    parsed = read_pasted("CUDA_VISIBLE_DEVICES=0,1 " + LINES["llama.cpp"] + "-c 8192")
+    asked = Deployment.from_settings({**settings_of(parsed), "gpus": 4}, gpu="h200_sxm")
+    assert answer(asked, parsed)["deployment"]["gpus"] == 4
+    assert "VISIBLE" not in answer(asked, parsed)["command"]
