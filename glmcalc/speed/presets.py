@@ -91,12 +91,12 @@ def facts() -> tuple[dict[str, Any], ...]:
 
 def coefficient(name: str) -> Figure:
     """A coefficient that all stacks share."""
-    return _figure(fact(name))
+    return next(_figure(row) for row in facts() if row["id"] == name)
 
 
-def fact(name: str) -> dict[str, Any]:
-    """The row with this id, as the file has it, with source, date and kind."""
-    return next(row for row in facts() if row["id"] == name)
+def context_ranks_cost() -> dict[str, Any]:
+    """Measured tokens per second of one stream by size of decode context parallelism (``tok_s``), with their source."""
+    return next(row for row in facts() if row["what"] == "context_ranks")
 
 
 def band_factor(name: str) -> float:
