@@ -229,3 +229,10 @@ def test_what_the_engine_refuses(settings, words):
 def test_what_stands_beside_a_refusal_is_taken(settings):
     model = "nvidia/GLM-5.2-NVFP4" if settings.get("gpu", "").startswith("b") else "zai-org/GLM-5.2-FP8"
     assert made(model=model, max_model_len=65_536, max_num_seqs=4, **settings).verdict.status == "fits"
+
+
+def test_an_exact_pool_is_not_rounded_up_either():
+    found = made(kv_cache_dtype="fp8", max_model_len=131072, available_kv_bytes=round(19.57 * GIB))
+    held = found.kv.pool.num_blocks / found.kv.pool.blocks_per_request
+    assert 2.95 < held < 3
+    assert found.verdict.reason.startswith("2.9 requests")
