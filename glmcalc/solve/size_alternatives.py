@@ -97,7 +97,7 @@ def deployment_row(deployment: Deployment, need: Need) -> dict[str, Any]:
     """
     fit = fit_of_any(deployment, need)
     config = _configuration(fit.plan.resolved.device.id, fit.plan.resolved.gpus)
-    speed, reason = speed_of(config, fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
+    speed, reason = speed_of(fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
     row = row_of(config, need, Found(fit, speed, reason, None, (), (), 1), False)
     finish([row], need)
     return row
