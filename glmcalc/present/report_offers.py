@@ -29,7 +29,7 @@ class Offer:
         name: ``As is``, ``Same machine``, ``Cheaper`` or ``Roomier``.
         case: its budget and speed under the same needs; None where there is no such way, and ``reason`` says why.
         price: US$ an hour of all GPUs; per_million: US$ for a million output tokens; each None with its reason.
-        note: what is known of its quality, or None. host: what is known of the host that it needs, or None.
+        note: what is known of its quality, or None. apart: what else there is to know of the machine, or None.
     """
 
     name: str
@@ -40,7 +40,7 @@ class Offer:
     per_million: Range | None = None
     per_million_reason: str | None = None
     note: str | None = None
-    host: str | None = None
+    apart: str | None = None
 
     @property
     def judged(self) -> Judged:
@@ -104,8 +104,14 @@ def _other(case: Case, length: int, name: str, way: Mapping[str, Any]) -> Offer:
     made = under_the_needs(case, row["command"], row["gpu"], row["gpus"])
     if row["tok_s_user"] is None:
         made = replace(made, speed=None, speed_reason=row["speed_reason"])
-    host = None if row["host_ram_gb"] is None else f"a host of {row['host_ram_gb']:g} GB is taken, and not in the price"
-    return offer_of(name, _like_for_like(case, made, length), row["quality_note"], host)
+    return offer_of(name, _like_for_like(case, made, length), row["quality_note"], _apart(row))
+
+
+def _apart(row: Mapping[str, Any]) -> str | None:
+    """What the number of GPUs does not say of a machine: its host where that holds weights, its nodes."""
+    if row["host_ram_gb"] is not None:
+        return f"a host of {row['host_ram_gb']:g} GB is taken, and not in the price"
+    return f"{row['nodes']} nodes over {row['between_nodes']}" if row["nodes"] > 1 else None
 
 
 def under_the_needs(case: Case, command: str, gpu: str | None, gpus: int) -> Case:
@@ -156,7 +162,7 @@ def _all_let_in(case: Case, length: int) -> Case:
     return wider if judge(wider).memory == "fits" else case
 
 
-def offer_of(name: str, case: Case, note: str | None = None, host: str | None = None) -> Offer:
+def offer_of(name: str, case: Case, note: str | None = None, apart: str | None = None) -> Offer:
     """A way with its price: the list's, for all GPUs."""
     chip, gpus = case.plan.resolved.device, case.plan.resolved.gpus
     price = hourly_price(chip, gpus, case.prices)
@@ -164,5 +170,5 @@ def offer_of(name: str, case: Case, note: str | None = None, host: str | None = 
     total = case.speed.tok_s_total if case.speed is not None else None
     if price is None or total is None:
         reason = price_reason if price is None else "no speed is known"
-        return Offer(name, case, None, price, price_reason, None, reason, note, host)
-    return Offer(name, case, None, price, price_reason, token_price(price, total), None, note, host)
+        return Offer(name, case, None, price, price_reason, None, reason, note, apart)
+    return Offer(name, case, None, price, price_reason, token_price(price, total), None, note, apart)

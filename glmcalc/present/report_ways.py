@@ -81,7 +81,7 @@ def _facts(offer: Offer, first: Offer) -> tuple[str, ...]:
     assert case is not None
     memory = offer.judged.memory
     return (
-        f"<b>{case.plan.resolved.gpus} × {_name(case)}</b>{_host(offer)}<br>{_setting(case)}",
+        f"<b>{case.plan.resolved.gpus} × {_name(case)}</b>{_apart(offer)}<br>{_setting(case)}",
         f'<b class="gr-{TONES[memory]}">{_MARKS[memory]} {WORDS[memory]}</b> {_holds(case)}',
         _speed(case) + _against_the_need(case),
         _wait(case),
@@ -92,11 +92,11 @@ def _facts(offer: Offer, first: Offer) -> tuple[str, ...]:
     )
 
 
-def _host(offer: Offer) -> str:
-    """What lies in the host's memory, and which host is taken."""
+def _apart(offer: Offer) -> str:
+    """What lies in the host's memory, and what else the number of GPUs does not say."""
     assert offer.case is not None
-    words = [f" + {text}" for text in (host_words(offer.case), offer.host) if text]
-    return escape("".join(words))
+    away = host_words(offer.case)
+    return (f" + {escape(away)}" if away else "") + (f"; {escape(offer.apart)}" if offer.apart else "")
 
 
 def _name(case: Case) -> str:

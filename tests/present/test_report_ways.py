@@ -172,6 +172,14 @@ def test_over_two_nodes_the_report_knows_no_speed_either():
         assert offer.case.speed is None
         assert "2 nodes of 8 GPUs" in offer.case.speed_reason
         assert offer.per_million is None
+        assert offer.apart == "2 nodes over network"
+    assert (
+        "; 2 nodes over network"
+        in Report("Example A", **{**README, "max_model_len": 1_048_576}, concurrency=1).ways().text
+    )
+    own = Report("Example A", **{**README, "gpus": 16}, concurrency=1)
+    assert own.to_dict()["tok_s_user"] is None
+    assert "2 nodes of 8 GPUs" in own.to_dict()["tok_s_user_reason"]
 
 
 def test_the_same_machine_comes_first_where_the_deployment_does_not_serve():
