@@ -17,6 +17,7 @@ from glmcalc.speed.terms import Load, step_terms
 
 MEASURED_CONTEXT = 200_000  # tokens: the longest that kernel tables and sweeps reach
 BEYOND_ROWS = 2  # times its longest row's context up to which a preset is trusted as it is
+NODE = 8  # GPUs of one box; more are joined by a network, but for those of an NVL72 rack
 SATURATED = 512  # running requests from which published throughput is that of a queue
 MOST_REQUESTS = 1 << 20
 
@@ -114,6 +115,9 @@ def _unknown(asked: Asked, need: Need, extrapolate: bool) -> str | None:
         return "several Macs: the one report of it is a bug's"
     if asked.engine == "llama.cpp" and asked.device.vendor != "Apple":
         return f"no speed of llama.cpp on {asked.device.name} with all weights in its memory is published"
+    spread = asked.machine.ranks * asked.stages
+    if spread > NODE and not asked.device.id.endswith("nvl72"):
+        return f"no speed of this model over {-(-spread // NODE)} nodes of {NODE} GPUs is published"
     if need.context > MEASURED_CONTEXT and not extrapolate:
         return (
             f"nothing was measured beyond {MEASURED_CONTEXT:,} tokens; --extrapolate carries the formulas on to "

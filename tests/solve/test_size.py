@@ -333,8 +333,10 @@ class TestAlternatives:
     )
 
     def test_three_with_the_price_of_each_step(self):
-        own, cheaper, roomier = alternatives(self.asked, Need(131_072, 4))
-        assert [one["kind"] for one in (own, cheaper, roomier)] == ["as_is", "cheaper", "roomier"]
+        own, same, cheaper, roomier = alternatives(self.asked, Need(131_072, 4))
+        kinds = ["as_is", "same_machine", "cheaper", "roomier"]
+        assert [one["kind"] for one in (own, same, cheaper, roomier)] == kinds
+        assert same["row"] is None, "it serves as it is"
         assert own["step"]["usd_per_hour"] == 0
         assert own["row"]["status"] == "fits"
         assert cheaper["row"]["usd_per_hour"] < own["row"]["usd_per_hour"]
@@ -345,14 +347,14 @@ class TestAlternatives:
             assert one["step"]["usd_per_hour"] == pytest.approx(step, abs=0.001)
 
     def test_what_is_asked_for_beyond_the_pool_does_not_fit_as_it_is(self):
-        own, _, roomier = alternatives(self.asked, Need(131_072, 8))
+        own, _, _, roomier = alternatives(self.asked, Need(131_072, 8))
         assert own["row"]["status"] == "does_not_fit"
         assert "are needed" in own["row"]["reason"]
         assert roomier["row"]["held"]["low"] >= 10
 
     def test_without_a_price_there_is_a_reason(self):
         mac = Deployment(engine="llama.cpp", gpu="mac_m3_ultra_512", quantization="UD-Q2_K_XL", ctx_size=32_768)
-        own, cheaper, _ = alternatives(mac, Need(32_768, 1))
+        own, _, cheaper, _ = alternatives(mac, Need(32_768, 1))
         assert own["row"]["usd_per_hour"] is None
         assert cheaper["row"] is None
         assert "price" in cheaper["reason"]

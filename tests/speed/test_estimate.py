@@ -312,3 +312,19 @@ def test_the_cost_of_context_parallelism_is_the_published_one_wherever_it_is_sai
     step = next(row for row in load_jsonl("downgrade_steps.jsonl") if row["id"] == "decode_context_parallel_size")
     assert step["speed_source"] == said["source"]
     assert "slower: 39.6 to 33.2, 34.0 or 27.0 tok/s at 2, 4 or 8" in step["speed_cost"]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "known"),
+    [
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=8, pipeline_parallel_size=2, kv_cache_dtype="fp8"), False),
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=16), False),
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=8, pipeline_parallel_size=1, kv_cache_dtype="fp8"), True),
+        (Deployment(gpu="gb200_nvl72", tensor_parallel_size=16), True),
+    ],
+)
+def test_over_a_network_no_speed_is_published(deployment, known):
+    """An HGX board joins eight GPUs (nvidia.com/data-center/hgx), an NVL72 rack 72; of two boards no row of the model is known."""
+    found = speed(deployment, 8_192, 1)
+    assert (found.tok_s_user is not None) == known
+    assert known or "2 nodes of 8 GPUs" in found.reason

@@ -117,17 +117,19 @@ def _one(args: argparse.Namespace, said: Any) -> list[dict[str, Any]]:
 
 
 def _text(made: list[dict[str, Any]]) -> str:
+    from glmcalc.present.report_speed import MET
     from glmcalc.present.terminal import WORDS, table
 
     rows = [
         [
             row["customer"],
             WORDS[row["verdict"]] if row["path"] else "FAILED",
+            MET[row["speed_need"]] if row["path"] else "",
             f"{row['seconds']:.1f}",
             row["path"] or "",
         ]
         for row in made
     ]
-    lines = table(rows, ["customer", "verdict", "s", "page"], right=(2,)).splitlines()
+    lines = table(rows, ["customer", "memory", "speed", "s", "page"], right=(3,)).splitlines()
     lines += [f"{row['customer']}: {row['reason']}" for row in made if row["reason"]]
     return "\n".join(lines)
