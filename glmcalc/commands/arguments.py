@@ -177,6 +177,8 @@ class _Reader:
             self.not_modelled.append(flag.names[0])
         if flag.type == "json" or flag.setting in ("hf_overrides", "compilation_config"):
             self._json(flag, values)
+        if flag.effect == "modelled" and flag.type == "json" and not values and not self.cut:
+            raise InputError(flag.setting, "nothing", "a value", f"{flag.names[0]} has no value.")
         if (flag.effect != "modelled" and not flag.stated) or flag.type == "json":
             return
         name = _RENAMED.get(flag.setting, flag.setting)

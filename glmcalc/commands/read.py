@@ -117,19 +117,8 @@ def _bare_flags(text: str) -> list[Launch]:
 
 
 def _config_file(launch: Launch, text: str) -> dict[str, Any]:
-    """Flags of a ``--config`` file that is shown in the same paste, in a fence of its own."""
-    if not any(word == "--config" or word.startswith("--config=") for word in launch.words):
+    if not any(word.partition("=")[0] == "--config" for word in launch.words):
         return {}
-    for body in re.findall(r"```ya?ml\n(.*?)```", text, re.DOTALL):
-        import yaml
+    from glmcalc.commands.config_file import config_flags
 
-        try:
-            data = yaml.safe_load(body)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            continue
-        if isinstance(data, dict):
-            return {str(name): value for name, value in data.items()}
-    raise InputError(
-        "config", "a file", "the file's lines in the paste",
-        "The flags are in a --config file that the text does not show; paste the file's lines.",
-    )  # fmt: skip
+    return config_flags(launch.words, text, launch.warnings)
