@@ -143,6 +143,7 @@ REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     "sequences": _of_vllm(flags.sequences),
     "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else pool.sequences_to_pool(case),
     "kv_length": _of_vllm(pool.kv_length),
+    "printed_length": _of_vllm(pool.printed_length),
     "keep_length": pool.keep_length,
     "kv_record": pool.kv_record,
     "context_parallel": pool.context_parallel,

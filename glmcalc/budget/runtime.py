@@ -143,16 +143,21 @@ def _sampler_copies(resolved: Resolved) -> tuple[float, float, float]:
 
 
 def graph_count(max_num_seqs: int, depth: int, largest: int | None, cap: int) -> int:
-    """CUDA graphs captured: piecewise sizes plus full sizes (those not above ``max_num_seqs``).
+    """CUDA graphs captured: piecewise sizes plus full ones, of decode steps alone.
 
     Sizes are 1, 2, 4, then 8 to 248 in eights, then 256 and up in sixteens, to ``min(2 * max_num_seqs * (1 + depth),
-    cap)`` or to ``largest`` when given (``config/vllm.py:_set_cudagraph_sizes``, vLLM 0.33.0).
+    cap)`` or to ``largest`` when given, and never above a chunk (``config/vllm.py:_set_cudagraph_sizes``, vLLM 0.33.0); full ones to a step of
+    ``max_num_seqs`` requests, ``1 + depth`` tokens each. With MTP the engine rounds sizes to whole steps, which merges one or
+    two of the smallest.
 
     >>> graph_count(1024, 0, None, 512), graph_count(64, 0, None, 512), graph_count(1, 0, None, 512)
     (102, 30, 3)
+    >>> graph_count(64, 3, None, 512)
+    86
     """
-    top = largest if largest is not None else smaller(2 * max_num_seqs * (1 + depth), cap)
-    return _capture_sizes(top) + _capture_sizes(smaller(top, max_num_seqs))
+    step = max_num_seqs * (1 + depth)
+    top = largest if largest is not None else smaller(2 * step, cap)
+    return _capture_sizes(top) + _capture_sizes(smaller(top, step))
 
 
 def _capture_sizes(top: int) -> int:
@@ -176,8 +181,11 @@ def graph_memory(resolved: Resolved) -> Band:
     if resolved.asked.enforce_eager or resolved.asked.max_cudagraph_capture_size == 0:
         return Band.exact(0)
     each = graph_term(resolved)
-    # The drafter's graphs are in the factor, so the count is the one without speculation.
-    count = graph_count(resolved.max_num_seqs, 0, resolved.asked.max_cudagraph_capture_size, _graph_cap(resolved))
+    depth = resolved.num_speculative_tokens if resolved.mtp else 0
+    tokens, largest = resolved.max_num_batched_tokens, resolved.asked.max_cudagraph_capture_size
+    if largest is not None:
+        largest = smaller(largest, tokens)
+    count = graph_count(resolved.max_num_seqs, depth, largest, smaller(_graph_cap(resolved), tokens))
     factor = term("graph_mtp_factor")
     low, likely, high = (factor.low, factor.likely, factor.high) if resolved.mtp else (1, 1, 1)
     return Band(

@@ -189,7 +189,7 @@ _COLUMNS = {
     "models": ("id", "quantization", "total_gb", "parameters", "indexers", "max_model_len", "source"),
     "hardware": ("id", "name", "architecture", "memory_gib", "basis", "source"),
     "claims": ("id", "claim", "value", "unit", "ours", "why"),
-    "sources": ("file", "kind", "date", "rows", "source"),
+    "sources": ("file", "of", "kind", "date", "rows", "source"),
 }
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from glmcalc import Deployment, plan
 from glmcalc.budget import runtime, workspaces
 
 MIB = 2**20
@@ -41,3 +42,22 @@ def test_late_buffers():
 def test_number_of_graphs(seqs, graphs):
     """102 and 3 graphs stand behind the logged 4.99 GiB (GB200) and 0.06 GiB (GH200)."""
     assert runtime.graph_count(seqs, 0, None, 512) == graphs
+
+
+def test_number_of_graphs_with_mtp():
+    """A step of MTP is ``1 + depth`` tokens a request, and the engine multiplies by it before the cap (0.33.0).
+
+    64 requests of 4 tokens: sizes to 512, of which those to 256 are captured for decode too: 51 + 35. At 1,024 requests the
+    cap holds, so MTP adds no size.
+    """
+    assert runtime.graph_count(64, 3, None, 512) == 51 + 35
+    assert runtime.graph_count(1024, 3, None, 512) == runtime.graph_count(1024, 0, None, 512)
+
+
+def test_graphs_follow_the_depth_and_never_exceed_a_chunk():
+    deployment = Deployment(gpu="h200_sxm", tensor_parallel_size=8, max_model_len=131_000, max_num_seqs=64)
+    mtp = deployment.changed(speculative_method="mtp", num_speculative_tokens=3)
+    stated = mtp.changed(max_cudagraph_capture_size=512)  # what vLLM takes by itself
+    assert plan(mtp).component("cuda_graphs").band == plan(stated).component("cuda_graphs").band
+    short = deployment.changed(max_num_batched_tokens=64)  # sizes to 64, not to 128
+    assert plan(short).component("cuda_graphs").band.likely == 22 * 45 * MIB

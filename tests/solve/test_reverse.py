@@ -120,17 +120,27 @@ def test_the_most_sequences_are_held_and_no_more(deployment, data):
         assert not serves(deployment, requests)
 
 
-@pytest.mark.parametrize(("share", "length", "tokens"), [(0.9492, 256, 4000), (0.9498, 2048, 1500), (0.951, 64, 1200)])
-def test_sequences_are_found_where_more_of_them_ease_one_limit(share, length, tokens):
+@pytest.mark.parametrize(
+    ("share", "length", "tokens", "mtp", "island", "limit"),
+    [
+        (0.914, 256, 4000, None, True, "kv_pool"),
+        (0.912, 64, 1200, None, True, "flag_maximum"),
+        (0.911, 64, 1200, "mtp", True, "flag_maximum"),
+        (0.924, 256, 4000, None, False, "cuda_graph_capture"),
+        (0.915, 2048, 1500, "mtp", False, "cuda_graph_capture"),
+    ],
+)
+def test_sequences_are_found_where_more_of_them_ease_one_limit(share, length, tokens, mtp, island, limit):
     # What the profile leaves for the capture of graphs grows with the sequences, against the graphs' own steps.
-    deployment = H200.changed(
-        gpu_memory_utilization=share, max_model_len=length, max_num_batched_tokens=tokens, max_num_seqs=None,
-        speculative_method="mtp", estimate_cudagraphs=False,
+    deployment = Deployment(
+        model="nvidia/GLM-5.2-NVFP4", gpu="rtx_pro_6000", tensor_parallel_size=8, gpu_memory_utilization=share,
+        max_model_len=length, max_num_batched_tokens=tokens, speculative_method=mtp, estimate_cudagraphs=False,
     )  # fmt: skip
     scanned = [count for count in range(1, tokens + 1) if serves(deployment, count)]
+    assert (scanned != list(range(1, len(scanned) + 1))) == island
     found = solve(deployment, "max-num-seqs")
     assert found.value == max(scanned, default=None)
-    assert found.binding.limit == "cuda_graph_capture"
+    assert found.binding.limit == limit
 
 
 @settings(max_examples=60, deadline=None)

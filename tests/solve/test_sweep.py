@@ -248,7 +248,9 @@ def test_captured_graphs_are_counted_as_the_engine_lists_them(depth, seqs, cap, 
     # config/vllm.py:_set_cudagraph_sizes (0.33.0): the sizes themselves, counted one by one.
     top = largest if largest is not None else min(2 * seqs * (1 + depth), cap)
     sizes = [size for size in (1, 2, 4, *range(8, 256, 8), *range(256, top + 1, 16)) if size <= top]
-    assert runtime.graph_count(seqs, depth, largest, cap) == len(sizes) + sum(size <= seqs for size in sizes)
+    assert runtime.graph_count(seqs, depth, largest, cap) == len(sizes) + sum(
+        size <= seqs * (1 + depth) for size in sizes
+    )
 
 
 @given(st.lists(st.floats(-1e15, 1e15), min_size=1, max_size=20))
