@@ -9,6 +9,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.model.batch import batch_allowed, filled_batch
 from glmcalc.model.calibration import Calibration, read_calibration
 from glmcalc.model.resolved import resolve
+from glmcalc.solve.nearest import nearest_fit
 
 H200 = Deployment(gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8")
 
@@ -87,3 +88,13 @@ def test_a_calibration_keeps_what_was_turned_off():
     at = H200.changed(enable_chunked_prefill=False, max_cudagraph_capture_size=0, estimate_cudagraphs=False)
     made = Calibration(at, (), False, 0, 1 << 30, None, None)
     assert read_calibration(made.to_text()).measured_at == at
+
+
+def test_the_way_out_is_the_flag_itself():
+    asked = H200.changed(decode_context_parallel_size=8, enable_chunked_prefill=False)
+    assert "--no-enable-chunked-prefill" in plan(asked).verdict.advice
+    mend = nearest_fit(plan(asked))
+    assert mend is not None
+    assert mend.deployment.enable_chunked_prefill is None
+    assert mend.plan.verdict.status == "fits"
+    assert mend.plan.resolved.max_num_batched_tokens == 8192
