@@ -33,11 +33,17 @@ def read_vllm_arguments(launch: Launch, config_file: dict[str, Any]) -> ParsedCo
         InputError: a value that is not of its flag's type, or two models.
     """
     reader = _Reader(launch)
-    for name, value in config_file.items():
-        words = [f"--{name}"] if value is True else [] if value is False else [f"--{name}={_text(value)}"]
-        reader.read(words)
+    reader.read(config_words(config_file))
     reader.read(launch.words)
     return reader.result()
+
+
+def config_words(stated: dict[str, Any]) -> list[str]:
+    """The flags of a config file as words of a command; the engine leaves out what is false there."""
+    words = []
+    for name, value in stated.items():
+        words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={_text(value)}"]
+    return words
 
 
 def _spelled_out(words: list[str], at: int) -> str:

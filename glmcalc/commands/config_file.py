@@ -48,6 +48,17 @@ def config_flags(words: Sequence[str], text: str, warnings: list[str]) -> dict[s
     )  # fmt: skip
 
 
+def config_alone(text: str) -> dict[str, Any]:
+    """The flags of a text that is such a file and nothing else; empty where it is none."""
+    from glmcalc.commands.flags import find_flag
+
+    if not re.search(r"(?m)^model[ \t]*:", text):
+        return {}
+    data = _loaded(text)
+    whole = isinstance(data, dict) and len(data) > 1 and all(find_flag(f"--{key}")[0] for key in data)
+    return {str(key): value for key, value in data.items()} if whole else {}
+
+
 def _loaded(body: str) -> Any:
     import yaml
 

@@ -96,7 +96,7 @@ def _launches(pasted: str) -> list[Launch]:
         if found:
             return found
     found = find_launches(text)
-    return found or _bare_flags(text)
+    return found or _bare_flags(text) or _bare_config(text)
 
 
 def _bare_flags(text: str) -> list[Launch]:
@@ -114,6 +114,19 @@ def _bare_flags(text: str) -> list[Launch]:
         return []
     found[0].warnings.append("The text holds flags without a command; they are read as vLLM's.")
     return found[:1]
+
+
+def _bare_config(text: str) -> list[Launch]:
+    """The lines of a ``--config`` file without a command."""
+    from glmcalc.commands.arguments import config_words
+    from glmcalc.commands.config_file import config_alone
+
+    stated = config_alone(text)
+    if not stated:
+        return []
+    launch = Launch("vllm", config_words(stated))
+    launch.warnings.append("The text holds the lines of a --config file without a command; they are read as vLLM's.")
+    return [launch]
 
 
 def _config_file(launch: Launch, text: str) -> dict[str, Any]:

@@ -348,6 +348,13 @@ def test_the_lines_of_a_config_file(text):
     assert parsed.unknown == []
 
 
+def test_a_config_file_alone():
+    parsed = read_command(f"# config.yaml\n{LINES}enforce-eager: true\nenable-expert-parallel: false\n")
+    assert parsed.settings == SERVE | {"speculative_method": "mtp", "enforce_eager": True}
+    with pytest.raises(InputError):
+        read_command("model: GLM-5.2\nnote: it is good\n")
+
+
 @pytest.mark.parametrize("more", ["", "\nhost: it is the one in the corner", "\ncat > other.yaml <<EOF\na: 1\nEOF"])
 def test_a_config_file_that_is_not_shown(more):
     with pytest.raises(InputError) as error:
