@@ -9,6 +9,7 @@ from glmcalc.advise import other_engines
 from glmcalc.advise import pool_changes as pool
 from glmcalc.advise.changes import Change, action, set_flag, variable, version
 from glmcalc.advise.relief import short_bytes
+from glmcalc.facts.engines import rule
 from glmcalc.facts.quantity import MIB, gib
 
 TYPE_CHECKING = False
@@ -94,7 +95,7 @@ def _expandable(case: Case) -> Change | None:
 
 def _without_scratch(case: Case) -> Change | None:
     """None for releases that carry the fix already."""
-    if case.plan is not None and case.plan.resolved.version.release >= (0, 33, 0):
+    if case.plan is not None and rule("split_kv_accumulators", case.plan.resolved.version).value == "avoided":
         return None
     return version("A release that carries PR 53755: the scratch is no longer allocated whole.", None, case)
 

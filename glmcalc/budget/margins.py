@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.budget.kv import FITS, TOO_SMALL, PoolFigures
 from glmcalc.facts.columns import either, larger, raised, smaller
+from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band
 from glmcalc.model.resolved import Resolved
@@ -135,7 +136,7 @@ def _late_margins(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Mar
         slack - context.likely - late.likely - peak.likely,
         slack - context.low - late.low - peak.low,
     )
-    old = r.record == "fp8_ds_mla" and not r.version.release >= (0, 33, 0)
+    old = r.record == "fp8_ds_mla" and rule("split_kv_accumulators", r.version).value == "allocated"
     stage = either(peak.likely > 4 * peak.low, _SCRATCH, _PEAK) if old else _PEAK
     # A pool stated by hand is allocated as it is: it may be more than there is, before anything else wants memory.
     pinned = [Margin(_FREE, _minus(Band.exact(slack + reusable), context))] if is_pinned(r) else []

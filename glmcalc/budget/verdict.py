@@ -17,7 +17,7 @@ from glmcalc.budget.margins import (
 )
 from glmcalc.budget.result import Component, KvCache, Verdict
 from glmcalc.facts.frozen import record
-from glmcalc.facts.quantity import Band, ceil_div, engine_gib, gib
+from glmcalc.facts.quantity import Band, at_least, ceil_div, engine_gib, gib
 from glmcalc.model.resolved import Resolved
 
 TYPE_CHECKING = False
@@ -238,10 +238,9 @@ def _late_check(
 
 def _capacity(r: Resolved, cache: KvCache) -> str:
     pool, low, high = cache.pool, cache.low, cache.high
-    at_once = f"{pool.max_concurrency:.1f}"
     band = _ranged(cache.available)
-    least = math.floor(10 * (low.max_concurrency or 0)) / 10  # 4.97 are not five requests for sure
-    spread = f" ({least:.1f} to {high.max_concurrency or 0:.1f})" if band else ""
+    at_once = f"{pool.max_concurrency:,.1f}" if band else at_least(pool.max_concurrency or 0)
+    spread = f" ({at_least(low.max_concurrency or 0)} to {high.max_concurrency or 0:,.1f})" if band else ""
     return (
         f"{at_once} requests of {pool.max_model_len:,} tokens at once{spread}: the KV pool is "
         f"{gib(cache.available.likely)} GiB per GPU{band}."

@@ -9,6 +9,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
 from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, one_pool, read_deployment
 from glmcalc.present.others_flags import add_others_flag, others_settings
+from glmcalc.present.tty import terminal_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ argparse._ = str  # type: ignore[attr-defined]
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
-    """Help as written, at a width that does not ask for the terminal's (which would import shutil with its archives)."""
-    return argparse.RawDescriptionHelpFormatter(prog, width=110)
+    """Help as written, at the terminal's width, and never above 110."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(terminal_columns() or 110, 110))
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,9 +62,13 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""
         field, _, rest = message.removeprefix("argument ").partition(": ")
-        raise InputError(
-            field if rest else "arguments", rest or message, "as in --help", f"{message}. See {self.prog} --help."
-        )
+        see = f"See {self.prog} --help."
+        if field == "the following arguments are required":
+            first = rest.split(", ")[0].removeprefix("--").replace("-", "_")
+            raise InputError(first, None, "given", f"{first} is missing: give {rest}. {see}")
+        if rest == "expected one argument":
+            raise InputError(field, None, "a value", f"{field} has no value after it. {see}")
+        raise InputError(field if rest else "arguments", rest or message, "as in --help", f"{message}. {see}")
 
 
 _NO_PRICES = "of glmcalc size and report; this answer holds none"

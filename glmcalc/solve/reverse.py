@@ -90,10 +90,12 @@ def solve(deployment: Deployment, target: str) -> Solution:
         raise InputError("for", target, f"one of {', '.join(TARGETS)}" + (f" (did you mean {close}?)" if close else ""))
     solution = _SOLVERS[target](deployment)
     r = solution.plan.resolved
-    if solution.value is not None or r.refusals or not r.uncertain:
-        return solution
-    found = "none" if solution.value_likely is None else f"{solution.value_likely:,}"
-    why = f"Nothing fits for sure here: {r.uncertain[0].rstrip('.')}. At the likely figures the answer is {found}."
+    if solution.value is not None or solution.value_likely is None or r.refusals or not r.uncertain:
+        return solution  # where not even the likely figures fit, what binds is the reason, not the doubt
+    why = (
+        f"Nothing fits for sure here: {r.uncertain[0].rstrip('.')}. At the likely figures the answer is "
+        f"{solution.value_likely:,}."
+    )
     return replace(solution, reason=why)
 
 

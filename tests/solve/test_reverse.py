@@ -1,6 +1,7 @@
 """Reverse solutions against the budget itself: the value fits, the next step does not, and nothing beyond it does."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -226,6 +227,36 @@ def test_what_is_uncertain_has_a_likely_answer_only():
     assert found.value_likely > 100_000
     assert found.binding.limit == "uncertain"
     assert plan(found.plan.resolved.asked).verdict.status == "marginal"
+
+
+def test_what_does_not_even_likely_fit_is_said_before_any_doubt():
+    """BF16 on four DGX Spark: 348.76 GiB of weights a GPU in 120.75; that it shares its memory with the host is no reason."""
+    asked = Deployment(gpu="dgx_spark_gb10", model="zai-org/GLM-5.2", tensor_parallel_size=4)
+    for target in ("max-model-len", "max-num-seqs", "gpu-memory-utilization"):
+        found = solve(asked, target)
+        assert (found.value, found.value_likely) == (None, None)
+        assert "The weights take 348.76 GiB" in found.reason
+        assert "shares its memory" not in found.reason
+
+
+def test_unequal_stages_are_not_mixed():
+    """78 layers over three stages: block and pool in the text are of one stage, whose pool holds 8 requests and not 9."""
+    asked = Deployment(
+        gpu="h100_sxm", tensor_parallel_size=4, pipeline_parallel_size=3, data_parallel_size=2, kv_cache_dtype="fp8",
+        enforce_eager=True, max_model_len=262_144,
+    )  # fmt: skip
+    found = solve(asked, "max-num-seqs")
+    assert (found.value, found.next_value) == (8, 9)
+    blocks = 9 * 262_144 // 64 + 1
+    assert f"{blocks:,} blocks" in found.binding.text
+    sizes = [round(float(text), 2) for text in re.findall(r"([\d.]+) GiB", found.binding.text)]
+    needed, pool, missing = sizes
+    assert needed - pool == pytest.approx(missing, abs=0.011)
+    assert found.binding.short_bytes == pytest.approx(missing * GIB, abs=0.006 * GIB)
+    block = needed * GIB / blocks
+    assert block * (8 * 262_144 // 64 + 1) <= pool * GIB < needed * GIB
+    # 26 layers of 656 bytes a token, and the 6 or 7 of their indexers of 132, in blocks of 64 tokens.
+    assert min(abs(block - 64 * (26 * 656 + owners * 132)) for owners in range(5, 10)) < 0.005 * GIB / blocks + 1
 
 
 def test_a_combination_without_a_kernel_has_no_answer():
