@@ -135,7 +135,8 @@ def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, m
         stage, margin,
         f"Weights and the profile run take {gib(running.likely)} GiB on each GPU ({_band(running)}), and {free_text} GiB "
         "is free.",
-        "Lower --max-num-batched-tokens and --max-num-seqs.",
+        "Leave --no-enable-chunked-prefill out." if r.asked.enable_chunked_prefill is False
+        else "Lower --max-num-batched-tokens and --max-num-seqs.",
         f"the line `{POOL_LINE}`",
         _OUT_OF_MEMORY,
     )  # fmt: skip

@@ -7,7 +7,7 @@ import re
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
-from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, read_deployment
+from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, one_pool, read_deployment
 from glmcalc.present.others_flags import add_others_flag, others_settings
 from glmcalc.present.tty import terminal_columns
 
@@ -71,8 +71,16 @@ class Parser(argparse.ArgumentParser):
         raise InputError(field if rest else "arguments", rest or message, "as in --help", f"{message}. {see}")
 
 
-def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
-    """The options that say a deployment."""
+_NO_PRICES = "of glmcalc size and report; this answer holds none"
+
+
+def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True, prices: str = _NO_PRICES) -> None:
+    """The options that say a deployment.
+
+    Args:
+        gpu: whether the answer depends on one; where it does not, ``--gpu`` is taken all the same.
+        prices: what ``--prices`` is for.
+    """
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="a pasted vllm serve command, in quotes")
     engine = parser.add_argument_group("the engine's flags, under vLLM's own names")
     engine.add_argument(
@@ -83,14 +91,15 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
     for names, text in ENGINE_SWITCHES:
         engine.add_argument(*names, action="store_true", help=text)
     ours = parser.add_argument_group("beside the engine's flags")
-    if gpu:
-        ours.add_argument("--gpu", metavar="ID", help="such as h200_sxm; glmcalc hardware lists them")
+    where = "such as h200_sxm; glmcalc hardware lists them" if gpu else "not needed: the same on every GPU"
+    ours.add_argument("--gpu", metavar="ID", help=where)
     ours.add_argument("--gpus", metavar="N", help="how many (default: what the parallel sizes need)")
     ours.add_argument(
         "--engine", metavar="NAME", help="vllm, sglang or llama.cpp, whose own flags are taken too (budget)"
     )
     ours.add_argument("--engine-version", metavar="X.Y.Z", help="release of the engine (default: the newest known)")
     ours.add_argument("--deployment", metavar="FILE", help="TOML or JSON with the same names")
+    ours.add_argument("--prices", metavar="FILE", help=prices)
     if gpu:
         ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
         ours.add_argument("--available-kv-bytes", metavar="N", help="the same in bytes")
@@ -177,6 +186,10 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
     from glmcalc.model.deployment import Deployment
     from glmcalc.model.pasted import merge_parsed, overridden
 
+    if getattr(args, "prices", None) is not None:
+        from glmcalc.speed.price import load_prices
+
+        load_prices(args.prices)  # refused where it is no such file, also where no price is shown
     settings: dict[str, Any] = {}
     parsed: ParsedCommand | None = None
     sources: list[tuple[Callable[[Any], tuple[dict[str, Any], ParsedCommand]], Any]] = [
@@ -258,6 +271,7 @@ def own_settings(args: argparse.Namespace) -> dict[str, Any]:
             settings[name] = getattr(args, name)
     if args.gpus is not None:
         settings["gpus"] = int(number("gpus", args.gpus, whole=True))
+    one_pool(getattr(args, "available_kv_gib", None), getattr(args, "available_kv_bytes", None))
     if getattr(args, "available_kv_bytes", None) is not None:
         settings["available_kv_bytes"] = int(number("available_kv_bytes", args.available_kv_bytes, whole=True))
     for name, target in PRINTED:

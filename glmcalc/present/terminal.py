@@ -78,15 +78,19 @@ def _advice_lines(verdict: Mapping[str, Any], deployment: Mapping[str, Any]) -> 
     mend, advice = verdict.get("mend"), verdict["advice"]
     if not mend:
         return [f"Do: {advice}"]
-    changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
+    changes = ", ".join(f"{row['flag']} {_value(row['from'])} -> {_value(row['to'])}" for row in mend["change"])
     lines = [
         f"Do: nearest that fits: {changes}{_gpus_taken(mend['change'], deployment)}",
         f"  {mend['summary']}",
-        f"  Costs: {mend['cost']}.",
+        *([f"  Costs: {mend['cost']}."] if mend["cost"] else []),
         f"  {mend['command']}",
     ]
     shorter_only = [row["flag"] for row in mend["change"]] == ["--max-model-len"]
     return lines if shorter_only and "--max-model-len" in advice else [*lines, f"Or: {advice}"]
+
+
+def _value(value: object) -> object:
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 def _gpus_taken(change: Sequence[Mapping[str, Any]], deployment: Mapping[str, Any]) -> str:

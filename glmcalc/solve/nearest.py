@@ -96,6 +96,8 @@ def ladder(start: Plan) -> Iterator[dict[str, Any]]:
     if start.verdict.status == "unsupported":
         yield from _supported(r)
         return
+    if r.asked.enable_chunked_prefill is False:
+        yield from ({**small, "enable_chunked_prefill": None} for small in _smaller(r))
     if stage in ("startup_free_memory", "cuda_graph_capture", "runtime_activation", "runtime_workspace"):
         yield from _calmer(r)
     spreads = _combined(r, r.tp)

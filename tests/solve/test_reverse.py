@@ -321,3 +321,14 @@ def test_the_command_answers_in_words_and_in_json(capsys):
     for target in TARGETS:
         assert main([*words, "--max-model-len", "128K", "--for", target]) == 0
         assert "What stops the next step" in capsys.readouterr().out
+
+
+def test_a_search_stays_where_the_engine_starts():
+    # T >= S always, and T >= L where prefill is not chunked: beyond that the engine refuses the flags.
+    base = Deployment(gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8", enable_chunked_prefill=False)
+    found = solve(base.changed(max_num_batched_tokens=4096), "max-model-len")
+    assert (found.value, found.next_value) == (4096, None)
+    assert "not chunked" in found.binding.text
+    found = solve(base.changed(max_model_len=16, enable_chunked_prefill=None), "max-num-seqs")
+    assert found.value is not None
+    assert found.value <= 8192
