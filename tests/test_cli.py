@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from glmcalc import Deployment, plan
 from glmcalc.present.cli import main
 
 BASE = [
@@ -276,3 +277,16 @@ def test_what_is_missing_is_the_field(capsys, argv, field):
     assert main([*argv, "--json"]) == 2
     error = json.loads(capsys.readouterr().out)["error"]
     assert (error["field"], error["value"]) == (field, None)
+
+
+def test_help_states_the_engines_defaults(capsys):
+    from glmcalc.facts.hardware import device
+    from glmcalc.model.batch import default_batch
+
+    main(["budget", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    made = {name: default_batch(device(name), device(name).memory()) for name in ("h200_sxm", "b300_sxm", "rtx_5090")}
+    seqs, tokens = made["h200_sxm"]
+    assert f"(default: {seqs} from 70 GiB of GPU on, A100 aside; else {made['rtx_5090'][0]})" in text
+    assert f"(default: {tokens}; {made['b300_sxm'][1]} from 160 GiB on; {made['rtx_5090'][1]} where" in text
+    assert f"(default: {plan(Deployment(gpu='h200_sxm')).resolved.gpu_memory_utilization:g})" in text
