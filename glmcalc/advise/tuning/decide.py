@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 
 from glmcalc.advise.tuning.evidence import Condition, conditions
-from glmcalc.advise.tuning.gates import gate, rate_bound
-from glmcalc.advise.tuning.room import Room, floor3
+from glmcalc.advise.tuning.room import Room
 from glmcalc.advise.tuning.state import Setting, State, Step
 from glmcalc.budget.plan import plan
 from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.gates import gate, rate_bound
 from glmcalc.facts.quantity import gib
+from glmcalc.solve.ceiling import floor3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.tuning.gates import gate, gate_source, rate_bound
 from glmcalc.advise.tuning.room import Room
 from glmcalc.advise.tuning.state import SAME_UTILIZATION, Step
 from glmcalc.facts.frozen import record
+from glmcalc.facts.gates import gate, gate_source, rate_bound
 from glmcalc.facts.quantity import gib
 from glmcalc.logs.metrics import longest
 

@@ -8,7 +8,6 @@ from functools import lru_cache
 from glmcalc.advise.tuning.account import guide_note, setting_row, watch, what_it_proves
 from glmcalc.advise.tuning.decide import Decision, decide
 from glmcalc.advise.tuning.evidence import lacking, seen
-from glmcalc.advise.tuning.gates import gate
 from glmcalc.advise.tuning.observe import killed, observe, replace_now, said, told_dead
 from glmcalc.advise.tuning.room import Room, room_of
 from glmcalc.advise.tuning.state import SAME_UTILIZATION, Pending, Setting, State, Step
@@ -16,6 +15,7 @@ from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.gates import gate
 from glmcalc.logs.secrets import MASK, mask
 from glmcalc.model.deployment import Deployment
 
