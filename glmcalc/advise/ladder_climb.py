@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.ladder_knobs import Stand, grain, round_length, supported, used_captures, values
+from glmcalc.advise.ladder_knobs import Stand, covered, grain, round_length, supported, values
 from glmcalc.advise.ladder_limits import Goal, failing, margins
 from glmcalc.advise.ladder_order import knob_of, milder_knobs, order
 from glmcalc.budget.plan import plan
@@ -106,7 +106,7 @@ class Climber:
         after = self.changed(stand.plan, rung.changes)
         if after is None or set(after.resolved.uncertain) - set(stand.r.uncertain):
             return None
-        if raised_too_far(self.start, after) or not _as_said(rung, after):
+        if raised_too_far(self.start, after) or not covered(rung.knob, after.resolved):
             return None
         found = margins(after, self.goal)
         if not found:
@@ -207,12 +207,15 @@ class Climber:
     def largest(self, taken: list[Taken]) -> list[Taken]:
         """Of a ladder that does not hold in the end, the steps that move a good share of what is missing."""
         kept = [
-            step.rung for step in taken if step.gained_bytes >= _GOOD_SHARE * -(step.left_bytes - step.gained_bytes)
+            step.rung
+            for step in self.helping(_last_of_each(taken))
+            if step.gained_bytes >= _GOOD_SHARE * -(step.left_bytes - step.gained_bytes)
         ]
         return self.helping(kept)
 
     def least(self, taken: list[Taken]) -> list[Taken]:
         """A ladder that holds, without the steps that it does not need, and each of the others as small as will do."""
+        taken = self.walk(_last_of_each(taken)) or taken
         for _ in range(3):
             shorter = self._relaxed(self._pruned(taken))
             if len(shorter) == len(taken) and [t.rung for t in shorter] == [t.rung for t in taken]:
@@ -285,10 +288,10 @@ class Climber:
         return taken
 
 
-def _as_said(rung: Rung, after: Plan) -> bool:
-    """Whether the step is what its row says: capture sizes that cost nothing cover every batch that can run."""
-    free = rung.knob == "max_cudagraph_capture_size"
-    return not free or rung.changes[rung.knob] >= used_captures(after.resolved)
+def _last_of_each(taken: list[Taken]) -> list[Rung]:
+    """Of the rungs that change the same settings the last, which undoes those before it."""
+    last = {tuple(step.rung.changes): step.rung for step in taken}
+    return [step.rung for step in taken if last[tuple(step.rung.changes)] is step.rung]
 
 
 def _most_lost(before: Mapping[str, int], after: Mapping[str, int]) -> int:

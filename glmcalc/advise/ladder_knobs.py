@@ -51,7 +51,13 @@ def values(knob: str, stand: Stand) -> Iterator[Changes]:
     return _KNOBS[knob](stand)
 
 
-def used_captures(r: Resolved) -> int:
+def covered(knob: str, r: Resolved) -> bool:
+    """Whether capture sizes that are said to cost nothing still cover every batch that can run after the step."""
+    size = r.asked.max_cudagraph_capture_size
+    return knob != "max_cudagraph_capture_size" or size is None or size >= _used(r)
+
+
+def _used(r: Resolved) -> int:
     """The largest batch that can run: ``max_num_seqs`` requests of one token and, with MTP, its drafts."""
     return r.max_num_seqs * (1 + (r.num_speculative_tokens if r.mtp else 0))
 
@@ -67,7 +73,7 @@ def _tokens(*options: int) -> Callable[[Stand], Iterator[Changes]]:
 
 def _used_captures(stand: Stand) -> Iterator[Changes]:
     r = stand.r
-    used = used_captures(r)
+    used = _used(r)
     now = r.asked.max_cudagraph_capture_size
     if not r.asked.enforce_eager and (now is None or now > used) and used < 512:
         yield {"max_cudagraph_capture_size": used}

@@ -5,7 +5,8 @@ with scales has no reported loss; then context parallelism, up to half of the le
 known here), MTP, weights, up to an eighth of the length, and a handful of requests at once. After them the last resorts: tiny
 chunks, batches without graphs, pipeline stages, eager mode, any length, and at the very end KV records with a reported loss
 or without any evaluation. Utilization creates no memory: it goes down where a death lies beyond the line; up only where the
-pool is short, after context parallelism, because its slack has to be measured, and never above ``tune``'s ceiling.
+pool is short, after context parallelism (but where that is itself kept to the last), because its slack has to be measured, and
+never above ``tune``'s ceiling.
 """
 
 from __future__ import annotations
@@ -38,8 +39,8 @@ _LAST = {
     "users": ("max_num_seqs", "max_num_seqs_low", "max_num_seqs_least"),
     "quality": ("kv_cache_dtype", "model_fp8", "model", "kv_cache_dtype_nvfp4", "kv_cache_dtype_plain"),
     "speed": (
-        "max_num_batched_tokens", "decode_context_parallel_size", "gpu_memory_utilization_up", "speculative_method",
-        "max_num_batched_tokens_low", "max_cudagraph_capture_size_low", "spread", "enforce_eager",
+        "max_num_batched_tokens", "decode_context_parallel_size", "speculative_method", "max_num_batched_tokens_low",
+        "max_cudagraph_capture_size_low", "spread", "enforce_eager",
     ),
 }  # fmt: skip
 
