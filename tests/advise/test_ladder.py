@@ -161,12 +161,16 @@ def test_what_cannot_be_done_is_not_done_by_chance_either(data):
 
 @pytest.mark.parametrize("keep", KEEPS)
 @pytest.mark.parametrize(
-    ("name", "gpu", "gpus"), [("1M", "h100_sxm", 8), ("1M", "h200_sxm", 8), ("1M", "gh200_141", 4)]
-)
-def test_no_step_is_idle(name, gpu, gpus, keep):
-    """Without any one of its steps a ladder no longer fits."""
-    ladder = downgrade(preset(name, gpu, gpus), keep)
+    ("gpu", "gpus", "extra"),
+    [("h100_sxm", 8, {}), ("h200_sxm", 8, {}), ("gh200_141", 4, {}), ("h200_sxm", 8, {"max_num_seqs": 1024}),
+     ("rtx_pro_6000", 8, {"max_num_seqs": 1024, "speculative_method": "mtp", "num_speculative_tokens": 3,
+                          "model": "nvidia/GLM-5.2-NVFP4"})],
+)  # fmt: skip
+def test_no_step_is_idle(gpu, gpus, extra, keep):
+    """Without any one of its steps a ladder no longer fits, and none moves again what another moved."""
+    ladder = downgrade(preset("1M", gpu, gpus, **extra), keep)
     assert ladder.fits_after
+    assert len({step.flag for step in ladder.steps}) == len(ladder.steps)
     assert ladder.steps
     for left_out in range(len(ladder.steps)):
         asked = ladder.start.resolved.asked
