@@ -9,11 +9,11 @@ import pandas as pd
 from glmcalc.advise.calibrate import Calibrated
 from glmcalc.advise.pairs import pair_rows
 from glmcalc.advise.reconcile import explained, residuals
-from glmcalc.advise.tuning.gates import gate
 from glmcalc.advise.tuning.room import room_of
 from glmcalc.advise.tuning.stress import stress_plan
 from glmcalc.advise.upgrade import upgrade
 from glmcalc.budget.plan import plan
+from glmcalc.facts.gates import gate
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.display import Html
