@@ -247,34 +247,6 @@ def _read_flags(tokens: list[str]) -> tuple[dict[str, Any], ParsedCommand]:
     return stated, flags
 
 
-def beside_a_log(parser: argparse.ArgumentParser) -> None:
-    """The options that say what a log does not."""
-    parser.add_argument("--command", metavar="TEXT", help="the launch command, where the log does not hold it")
-    parser.add_argument("--gpu", metavar="ID", help="such as h200_sxm, where the log does not say")
-    parser.add_argument("--gpus", metavar="N", help="how many")
-    parser.add_argument("--engine-version", metavar="X.Y.Z", help="release of vLLM, where the log does not say")
-
-
-def stated_beside_a_log(args: argparse.Namespace) -> dict[str, Any]:
-    """Their values as settings, each checked.
-
-    Raises:
-        InputError: an unknown GPU, a number that is none, or a command that cannot be read.
-    """
-    stated: dict[str, Any] = {"gpu": args.gpu, "engine_version": args.engine_version}
-    if args.gpus is not None:
-        stated["gpus"] = int(number("gpus", args.gpus, whole=True))
-    if args.gpu is not None:
-        from glmcalc.facts.hardware import device
-
-        device(args.gpu)
-    if args.command is not None:
-        from glmcalc.commands import read_command
-
-        read_command(args.command)
-    return stated
-
-
 def own_settings(args: argparse.Namespace) -> dict[str, Any]:
     """Settings from the options that are not the engine's."""
     settings: dict[str, Any] = {}

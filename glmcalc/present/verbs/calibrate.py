@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from glmcalc.present import inputs, options
+from glmcalc.present import beside_log, inputs, options
 from glmcalc.present.deployment_file import gib_bytes
 
 TYPE_CHECKING = False
@@ -15,7 +15,7 @@ def build_calibrate(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", help="a start-up log, - for standard input, or its memory lines themselves in quotes"
     )
-    options.beside_a_log(parser)
+    beside_log.add_options(parser)
     parser.add_argument("--gpu-memory-gib", metavar="X", help="memory of each GPU in GiB, as a log printed it")
     parser.add_argument("--out", metavar="FILE", help="write the calibration, for --calibration of other subcommands")
     parser.add_argument(
@@ -29,7 +29,7 @@ def run_calibrate(args: argparse.Namespace) -> int:
     from glmcalc.advise.calibrate import calibrate
     from glmcalc.advise.reconcile import reconciliation
 
-    stated = options.stated_beside_a_log(args)
+    stated = beside_log.stated(args)
     if args.gpu_memory_gib is not None:
         stated["gpu_memory_bytes"] = gib_bytes("gpu_memory_gib", args.gpu_memory_gib)
     made = inputs.with_source(args.file, lambda source: calibrate(source, args.command, stated))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from glmcalc.facts.errors import InputError
 from glmcalc.logs.lines import visible
-from glmcalc.present import inputs, options
+from glmcalc.present import beside_log, inputs, options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ def build_diagnose(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "file", metavar="FILE", help="a log of any size, - for standard input, or the lines themselves in quotes"
     )
-    options.beside_a_log(parser)
+    beside_log.add_options(parser)
     options.json_option(parser)
 
 
@@ -46,5 +46,5 @@ def run_diagnose(args: argparse.Namespace) -> int:
 def _diagnosed(args: argparse.Namespace) -> dict[str, Any]:
     from glmcalc.advise.diagnose import diagnose
 
-    stated = options.stated_beside_a_log(args)
+    stated = beside_log.stated(args)
     return inputs.with_source(args.file, lambda source: diagnose(source, args.command, stated)).to_dict()  # type: ignore[no-any-return]
