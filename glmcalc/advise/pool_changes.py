@@ -8,10 +8,12 @@ from glmcalc.advise.changes import Change, action, flag_change, is_sure, set_fla
 from glmcalc.advise.flag_changes import batched_tokens, sequences
 from glmcalc.advise.relief import printed_pool_holds, utilization
 from glmcalc.facts.frozen import replace
+from glmcalc.solve.ceiling import raised_too_far
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glmcalc.advise.case import Case
+    from glmcalc.budget.result import Plan
 
 _MORE_HARDWARE = ("model ", "--tensor-parallel-size", "--pipeline-parallel-size")
 
@@ -28,8 +30,13 @@ def raise_utilization(case: Case) -> Change | None:
         values,
         "the pool grows; what lies outside still fits",
         "less slack for run-time peaks",
-        lambda value, after: printed_pool_holds(case, after, value - now),
+        lambda value, after: printed_pool_holds(case, after, value - now) and not _too_far(case, after),
     )
+
+
+def _too_far(case: Case, after: Plan | None) -> bool:
+    """Whether utilization passes the ceiling that ``tune`` and ``downgrade`` keep to."""
+    return after is not None and case.plan is not None and raised_too_far(case.plan, after)
 
 
 def sequences_to_pool(case: Case) -> Change | None:

@@ -591,6 +591,14 @@ def test_ten_thousand_steps_of_a_simulated_server(mode):
     assert deaths > 10
 
 
+def test_a_cause_given_with_a_restart_leaves_what_the_ended_step_proved():
+    first = ask(None, **PROVEN)
+    assert (first.decision.kind, first.state.now.good) == ("raise", True)
+    later = PROVEN | {"began": 9000.0, "time": 9300.0, "finished": 5}
+    second = ask(first.state, first.next, cause="a rolling restart", **later)
+    assert [(step.number, step.good) for step in second.state.steps] == [(1, True), (2, False)]
+
+
 class Tuning(RuleBasedStateMachine):
     """Any order of load, obedience, causes and repeated scrapes."""
 

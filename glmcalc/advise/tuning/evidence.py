@@ -95,13 +95,14 @@ def _batch(step: Step, max_num_seqs: int) -> Condition:
 
 
 def _mix(step: Step, max_model_len: int) -> Condition:
+    """A request was long. The longest prompt and the longest answer may be of two requests, so they are not added up."""
     gained = step.gained()
     parts = [longest(gained, kind) for kind in ("prompt", "generation")]
     known = [part for part in parts if part is not None]
-    have, need = (float(sum(known)) if known else None), gate("request_share") * max_model_len
+    have, need = (float(max(known)) if known else None), gate("request_share") * max_model_len
     text = "lengths of requests are not exported"
     if have is not None:
-        text = f"longest request seen: above {have:,.0f} of {max_model_len:,} tokens ({need:,.0f} needed)"
+        text = f"longest prompt or answer seen: above {have:,.0f} of {max_model_len:,} tokens ({need:,.0f} needed)"
     return Condition("mix", have, need, "tokens", have is not None and have >= need, text, gate_source("request_share"))
 
 

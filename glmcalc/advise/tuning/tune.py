@@ -125,6 +125,7 @@ def tune(
     _check_identity(state, identity)
     if mode is not None:
         state = replace(state, mode=mode)
+    ran = state.now
     if cause is not None:
         state = _excused(state, cause)
     notes = _other_name(deployment, readings)
@@ -134,6 +135,11 @@ def tune(
         state, stale = done.state, done.stale
         if done.note is not None and done.note not in notes:
             notes.append(done.note)
+    if (
+        state.now.number != ran.number
+    ):  # a cause opens the window of the step that runs; what an ended one proved stands
+        steps = tuple(replace(row, good=ran.good) if row.number == ran.number else row for row in state.steps)
+        state = replace(state, steps=steps)
     if died is not None:
         state = told_dead(state, command, mask(died)[0])
     return _advise(deployment, state, stale, lacking(readings[-1]) if readings else (), notes)
