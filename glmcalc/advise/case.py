@@ -13,7 +13,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GIB, engine_gib
-from glmcalc.facts.secrets import mask_value
+from glmcalc.facts.secrets import mask_value, without_secrets
 from glmcalc.logs.arguments import as_flags
 from glmcalc.logs.match import Death
 from glmcalc.logs.read import LogFacts
@@ -127,7 +127,8 @@ def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
     if parsed.unknown:
         names = ", ".join(str(row["flag"]) for row in parsed.unknown)
         inferred.append(f"not carried over: {names}, which this reading of vLLM's flags does not know")
-    return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in parsed.environment.items())
+    kept = without_secrets(parsed.environment, parsed.kept)
+    return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in kept.items())
 
 
 def _measured(asked: Deployment, facts: LogFacts, inferred: list[str]) -> Calibration | None:
