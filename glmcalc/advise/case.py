@@ -19,6 +19,7 @@ from glmcalc.logs.match import Death
 from glmcalc.logs.read import LogFacts
 from glmcalc.logs.secrets import MASK
 from glmcalc.model.calibration import Calibration
+from glmcalc.model.checkpoint import read_as
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import settings_of
 
@@ -99,6 +100,9 @@ def open_case(
     if not settings.get("model"):
         missing.append("the model and flags: paste the command too, or the line `non-default args`")
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
+    told = read_as(str(settings["model"]))
+    if told is not None:
+        inferred.append(told)
     _add_gpu(facts, settings, inferred, missing)
     _add_parallel(settings, inferred)
     environment = _carried(command, inferred)
