@@ -219,7 +219,7 @@ def test_a_cap_on_requests_is_never_proposed_at_or_above_the_present_one(seqs):
 
 
 BARE_OOM = (
-    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.11 GiB "
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 61.00 GiB "
     "of which 1.25 GiB is free."
 )
 
@@ -241,7 +241,7 @@ def test_a_log_whose_last_start_came_up_says_so_before_it_says_why_one_before_it
 
 @pytest.mark.parametrize("version", [None, "0.8.5", "0.33.0"])
 def test_where_no_flags_are_known_a_change_is_relative(version):
-    """The default is 0.9 or 0.92 by the release (vllm#38284): "0.9" may change nothing. 2.00 - 1.25 + 1 GiB of 79.11 is 0.03."""
+    """The default is 0.9 or 0.92 by the release (vllm#38284): "0.9" may change nothing. 2.00 - 1.25 + 1 GiB of 61.00 is 0.03."""
     first = f"(APIServer pid=1) INFO 07-20 02:00:01 [api_server.py:1839] vLLM API server version {version}\n"
     data = diagnose((first if version else "") + BARE_OOM).to_dict()
     change = data["change"]
@@ -254,7 +254,7 @@ def test_where_no_flags_are_known_a_change_is_relative(version):
 
 def test_where_flags_are_known_the_default_of_the_release_is_what_is_lowered():
     command = "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 131000"
-    for version, below in (("0.18.0", 0.87), ("0.33.0", 0.89)):  # 0.90 and 0.92, less 1.75 of 79.11 GiB
+    for version, below in (("0.18.0", 0.87), ("0.33.0", 0.89)):  # 0.90 and 0.92, less 1.75 of 61.00 GiB
         change = diagnose(BARE_OOM, command, {"engine_version": version}).to_dict()["change"]
         assert (change["name"], change["to"]) == ("--gpu-memory-utilization", below)
 
