@@ -31,7 +31,7 @@ _FORMS = (
     r"gl(?:sa|c)_[A-Za-z0-9_+/=]{20,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|lin_api_[A-Za-z0-9]{20,}",  # Grafana, SendGrid, Linear
     r"\d{8,10}:AA[A-Za-z0-9_-]{32,}",  # Telegram
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
-    r"ms-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|rpa_[A-Z0-9]{20,}",  # ModelScope, RunPod
+    r"ms-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|rpa_[A-Za-z0-9]{20,}",  # ModelScope, RunPod
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",  # JSON web tokens
 )
 # What a value is called, wherever the value itself has no form: wandb keys, passwords, an --api-key. Words before it
@@ -159,7 +159,11 @@ def mask_words(words: Iterable[str]) -> list[str]:
     ['--api-key', '[masked]', '[masked]', '--port', '8000']
     """
     out, hidden = [], False
+    words = list(words)
+    secret = [value for value in secret_values(words) if len(value) >= 8]
     for word in words:
+        for value in secret:  # the same value behind another flag
+            word = word.replace(value, MASK)
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
             hidden = name.replace("_", "-") in _SECRET_FLAGS

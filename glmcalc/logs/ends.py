@@ -69,6 +69,8 @@ def stopped_at(facts: LogFacts, suspects: Iterable[int], died: Iterable[int]) ->
     """
     served = last_sign_of_life(facts)
     ends = sorted(died)
+    if not served:
+        return NEVER  # a start that is broken off is not known to have been sound
     for index in suspects:
         line = facts.lines[index]
         if line.number <= served or not _STOP.search(line.text) or proves_death(line.text):

@@ -107,6 +107,12 @@ def test_a_server_that_stops_because_a_process_died_is_not_asked_to(stop):
     assert death_of(*SERVED, stop, oom).death == "runtime_activation"
 
 
+@pytest.mark.parametrize("stop", STOPS)
+def test_a_start_that_was_broken_off_is_not_healthy_where_a_process_died(stop):
+    assert death_of(VERSION, POOL, stop, DEAD).death == "unknown"
+    assert death_of(VERSION, POOL, stop, SAYS_WHAT[0]).death == "not_oom_other"
+
+
 def test_a_crash_that_was_survived_is_none():
     assert death_of(*SERVED, SAYS_WHAT[0], *[STATS] * 5).death == "healthy"
     assert death_of(*SERVED, SAYS_THAT[0], STATS).death == "healthy"
