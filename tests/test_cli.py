@@ -8,6 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from glmcalc import Deployment, plan
 from glmcalc.present.cli import main
 
 BASE = [
@@ -249,3 +250,43 @@ def test_any_arguments_give_0_1_or_2(argv, monkeypatch):
 def test_the_engines_own_spellings(capsys, argv, expected):
     _, data = run_json(capsys, *BASE, *argv)
     assert data["deployment"][expected[0]] == expected[1]
+
+
+def test_tables_keep_to_a_narrow_terminal(monkeypatch):
+    from glmcalc.present import terminal
+
+    rows = [["KV pool", "31.05", "what is left of the utilization line after everything else has taken its share"]]
+    heads = ["One of 8 GPUs", "GiB", "what"]
+    monkeypatch.setattr(terminal, "terminal_columns", lambda: 60)
+    narrow = terminal.table(rows, heads, right=(1,)).splitlines()
+    assert max(map(len, narrow)) <= 60
+    words = " ".join(line.split("  ")[-1].strip() for line in narrow[2:])
+    assert rows[0][2] in words
+    monkeypatch.setattr(terminal, "terminal_columns", lambda: None)  # a pipe: a row stays a line
+    assert len(terminal.table(rows, heads, right=(1,)).splitlines()) == 3
+
+
+@pytest.mark.parametrize(
+    ("argv", "field"),
+    [
+        (["speed", "--gpu", "h200_sxm", "--context", "1K"], "concurrency"),
+        (["budget", "--max-num-seqs"], "--max-num-seqs"),
+    ],
+)
+def test_what_is_missing_is_the_field(capsys, argv, field):
+    assert main([*argv, "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert (error["field"], error["value"]) == (field, None)
+
+
+def test_help_states_the_engines_defaults(capsys):
+    from glmcalc.facts.hardware import device
+    from glmcalc.model.batch import default_batch
+
+    main(["budget", "--help"])
+    text = " ".join(capsys.readouterr().out.split())
+    made = {name: default_batch(device(name), device(name).memory()) for name in ("h200_sxm", "b300_sxm", "rtx_5090")}
+    seqs, tokens = made["h200_sxm"]
+    assert f"(default: {seqs} from 70 GiB of GPU on, A100 aside; else {made['rtx_5090'][0]})" in text
+    assert f"(default: {tokens}; {made['b300_sxm'][1]} from 160 GiB on; {made['rtx_5090'][1]} where" in text
+    assert f"(default: {plan(Deployment(gpu='h200_sxm')).resolved.gpu_memory_utilization:g})" in text

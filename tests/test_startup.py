@@ -51,3 +51,27 @@ def test_only_what_the_answer_needs(case):
     found = loaded("from glmcalc.present.cli import main; main(sys.argv[1:])", *argv, "--json")
     assert "glmcalc.budget.plan" in found
     assert (found - bare).isdisjoint(NEVER | not_now)
+
+
+LONG = "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 1M"
+
+
+@pytest.mark.parametrize("reader", ["head -1", "true", "grep -q FIT"])
+def test_a_reader_that_leaves_early_does_not_turn_no_into_yes(reader):
+    # `set -o pipefail; glmcalc budget … | head -1 && deploy` must not deploy what does not fit.
+    line = f"{sys.executable} -m glmcalc budget '{LONG}' --gpu h200_sxm | {reader} >/dev/null; echo ${{PIPESTATUS[0]}}"
+    for _ in range(3):
+        done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+        assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
+def test_output_that_cannot_be_written_is_said(tmp_path):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "glmcalc", "hardware"], stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 2
+    assert done.stderr == "glmcalc: standard output cannot be written: No space left on device\n"
+    line = f"{sys.executable} -m glmcalc budget '{LONG}' --gpu h200_sxm >&-"
+    closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert (closed.returncode, closed.stderr) == (1, "")

@@ -130,7 +130,7 @@ def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
         inferred.append(f"not carried over: the container around the command ({parsed.image})")
     if parsed.unknown:
         names = ", ".join(str(row["flag"]) for row in parsed.unknown)
-        inferred.append(f"not carried over: {names}, which this reading of vLLM's flags does not know")
+        inferred.append(f"not carried over: {names}, which this reading of the engine's flags does not know")
     kept = without_secrets(parsed.environment, parsed.kept)
     return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in kept.items())
 

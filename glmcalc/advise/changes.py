@@ -93,12 +93,14 @@ def set_flag(
     """
     risky = None
     for value in values:
-        made = _flag_change(case, name, value, why, cost)
+        made = flag_change(case, name, value, why, cost)
         if made is None or (enough is not None and not enough(value, made.plan)):
             continue
-        if made.plan is None or made.plan.verdict.status == "fits":
+        if made.risk is None:
             return made
-        if risky is None and (made.plan.verdict.status == "marginal" or budget_is_refuted(case)):
+        if risky is None and (
+            made.plan is None or made.plan.verdict.status != "does_not_fit" or budget_is_refuted(case)
+        ):
             risky = made
     return risky
 
@@ -131,7 +133,8 @@ def is_sure(change: Change, case: Case) -> bool:
     return bool(before.resolved.uncertain) and known and made.verdict.status == "marginal"
 
 
-def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) -> Change | None:
+def flag_change(case: Case, name: str, value: Any, why: str, cost: str | None = None) -> Change | None:
+    """One flag set to ``value``; None where the engine refuses that."""
     asked = case.deployment
     before = getattr(asked, name) if asked else None
     if case.plan is not None and before is None:
@@ -143,12 +146,23 @@ def _flag_change(case: Case, name: str, value: Any, why: str, cost: str | None) 
             command = changed.command()
             if case.plan is not None:
                 made = plan(applied(asked, {name: value}, case.plan.resolved.device))
-                if made.verdict.status != "fits":
-                    risk = f"the budget calls it {made.verdict.status.replace('_', ' ')}: {made.verdict.reason}"
+                risk = _doubt(case, made)
         except InputError:
             return None
     text = f"{flag(name)} {'off' if value is None else value}: {why.format(to=value)}"
     return Change("flag", flag(name), before, value, text, cost or COSTS.get(name), command, made, risk)
+
+
+def _doubt(case: Case, made: Plan) -> str | None:
+    """Why a command may not hold: by the budget, and by this log's own figures where it printed them."""
+    if made.verdict.status != "fits":
+        return f"the budget calls it {_said(made)}"
+    shown = case.shown(made)
+    return None if shown.verdict.status == "fits" else f"by what this log printed it is {_said(shown)}"
+
+
+def _said(made: Plan) -> str:
+    return f"{made.verdict.status.replace('_', ' ')}: {made.verdict.reason}"
 
 
 def _resolved_value(made: Plan, name: str) -> Any:
@@ -172,10 +186,15 @@ def several(case: Case, why: str) -> Change | None:
             made = plan(applied(asked, changes, r.device))
         except InputError:
             continue
-        sure = made.verdict.status == "fits" or (made.verdict.status == "marginal" and made.resolved.uncertain)
-        if sure and relieves(case, made):
-            return _as_change(asked.changed(**changes), made, changed_settings(r, made.resolved, changes), why)
+        if all(_best_possible(one) for one in (made, case.shown(made))) and relieves(case, made):
+            risk = _doubt(case, made)
+            return _as_change(asked.changed(**changes), made, changed_settings(r, made.resolved, changes), why, risk)
     return None
+
+
+def _best_possible(made: Plan) -> bool:
+    """Whether a budget says "fits", or "marginal" of a deployment of which it can never say more."""
+    return made.verdict.status == "fits" or (made.verdict.status == "marginal" and bool(made.resolved.uncertain))
 
 
 def _smaller_steps(r: Resolved, death: str) -> Iterator[dict[str, Any]]:
@@ -195,13 +214,10 @@ def _smaller_steps(r: Resolved, death: str) -> Iterator[dict[str, Any]]:
                     yield {**changes, "gpu_memory_utilization": _HIGH_LINE}
 
 
-def _as_change(after: Deployment, made: Plan, rows: list[dict[str, Any]], why: str) -> Change:
+def _as_change(after: Deployment, made: Plan, rows: list[dict[str, Any]], why: str, risk: str | None) -> Change:
     told = ", ".join(f"{row['flag']} {row['to'] if row['to'] is not None else 'off'}" for row in rows)
     cost = "; ".join(dict.fromkeys(COSTS[row["name"]] for row in rows if row["name"] in COSTS))
     text = f"{told}: {why}"
-    risk = None
-    if made.verdict.status != "fits":
-        risk = f"the budget calls it {made.verdict.status.replace('_', ' ')}: {made.verdict.reason}"
     if len(rows) == 1 and rows[0]["name"] in _WHOLE_FLAGS:
         row = rows[0]
         return Change("flag", row["flag"], row["from"], row["to"], text, cost, after.command(), made, risk)

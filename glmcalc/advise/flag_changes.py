@@ -13,6 +13,7 @@ from glmcalc.advise.relief import (
     total,
     utilization,
 )
+from glmcalc.facts.frozen import replace
 from glmcalc.facts.quantity import GIB, gib
 
 TYPE_CHECKING = False
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from glmcalc.budget.result import Plan
 
 
-_MORE_HARDWARE = ("model ", "--tensor-parallel-size", "--pipeline-parallel-size")
 _SPARE = GIB  # left free beyond what was short
 
 
@@ -33,19 +33,18 @@ def lower_utilization(case: Case) -> Change | None:
     if first <= 40:
         return None
     values = [round(value / 100, 2) for value in range(first, max(first - 16, 40), -1)]
-    gains = (
-        f"{gib((now - values[0]) * size)} GiB or more of each GPU go from the pool to what ran out"
-        if size
-        else "memory goes from the pool to what ran out"
-    )
-    if short:
-        gains += f", which was short by {gib(short)} GiB"
+    lacked = f", which was short by {gib(short)} GiB" if short else ""
 
     def enough(value: float, after: Plan | None) -> bool:
         back = given_back(case, after)
         return back is None or back >= short
 
-    return set_flag(case, "gpu_memory_utilization", values, gains, "a smaller pool", enough)
+    found = set_flag(case, "gpu_memory_utilization", values, "", "a smaller pool", enough)
+    if found is None:
+        return None
+    after = found.after if isinstance(found.after, float) else now
+    moved = f"{gib((now - after) * size)} GiB of each GPU go" if size else "memory goes"
+    return replace(found, text=f"{found.name} {found.after}: {moved} from the pool to what ran out{lacked}")
 
 
 def lower_to_free(case: Case) -> Change | None:
@@ -177,7 +176,7 @@ def capture_size(case: Case) -> Change | None:
     return set_flag(
         case,
         "max_cudagraph_capture_size",
-        values[:1] + values[1:],
+        values,
         "fewer and smaller graphs",
         "larger batches run without a graph",
     )

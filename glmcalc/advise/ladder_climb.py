@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.ladder_knobs import Stand, supported, values
+from glmcalc.advise.ladder_knobs import Stand, covered, grain, round_length, supported, values
 from glmcalc.advise.ladder_limits import Goal, failing, margins
-from glmcalc.advise.ladder_order import order
+from glmcalc.advise.ladder_order import knob_of, milder_knobs, order
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import MIB
+from glmcalc.solve.ceiling import raised_too_far
 from glmcalc.solve.steps import applied
 
 TYPE_CHECKING = False
@@ -19,9 +20,9 @@ if TYPE_CHECKING:
     Changes = dict[str, Any]
 
 UNSUPPORTED = "supported"
-# A step that moves less than a hundredth of a GiB, or of what is missing, is not worth a restart.
+# A step that moves less than a hundredth of a GiB, or a fiftieth of what is missing, is not worth a restart.
 _LEAST_GAIN = 10 * MIB
-_LEAST_SHARE = 0.01
+_LEAST_SHARE = 0.02
 _GOOD_SHARE = 0.05
 _TRIFLE = 0.98  # of a length: less is not worth another step
 _MOST_STEPS = 60
@@ -99,10 +100,13 @@ class Climber:
         """The rung taken from here; None where it does not help here, harms more than it helps, or is refused.
 
         It helps when the margin of the failing limit grows, and no limit that fails after it lost more than that: utilization
-        only moves memory. It may not add a doubt that was not there.
+        only moves memory. It may not add a doubt that was not there, raise utilization beyond its ceiling, or leave a batch
+        without its graph where it says that none is.
         """
         after = self.changed(stand.plan, rung.changes)
         if after is None or set(after.resolved.uncertain) - set(stand.r.uncertain):
+            return None
+        if raised_too_far(self.start, after) or not covered(rung.knob, after.resolved):
             return None
         found = margins(after, self.goal)
         if not found:
@@ -133,7 +137,7 @@ class Climber:
         if "max_model_len" not in taken.rung.changes:
             return taken
         low, high = taken.rung.changes["max_model_len"], stand.r.max_model_len
-        while high - low > _grain(high):
+        while high - low > grain(high):
             middle = (low + high) // 2
             tried = self.take(stand, Rung(taken.rung.knob, {"max_model_len": middle}))
             if tried is not None and tried.left_bytes >= 0:
@@ -185,28 +189,33 @@ class Climber:
         return taken if self.holds(taken[-1].after if taken else self.start) else None
 
     def helping(self, rungs: Iterable[Rung]) -> list[Taken]:
-        """Those of the rungs that help, one after the other from the start, until it holds or they end."""
-        made = self.start
+        """Those of the rungs that help, one after the other from the start, until it holds or they end.
+
+        One that does not help yet waits: utilization may go up further once the length is shorter.
+        """
+        made, waiting = self.start, list(rungs)
         taken: list[Taken] = []
-        for rung in rungs:
-            stand = self.stand(made)
-            if stand is None:
+        while (stand := self.stand(made)) is not None:
+            step = next((one for rung in waiting if (one := self.take(stand, rung)) is not None), None)
+            if step is None:
                 break
-            step = self.take(stand, rung)
-            if step is not None:
-                taken.append(step)
-                made = step.after
+            taken.append(step)
+            waiting.remove(step.rung)
+            made = step.after
         return taken
 
     def largest(self, taken: list[Taken]) -> list[Taken]:
         """Of a ladder that does not hold in the end, the steps that move a good share of what is missing."""
         kept = [
-            step.rung for step in taken if step.gained_bytes >= _GOOD_SHARE * -(step.left_bytes - step.gained_bytes)
+            step.rung
+            for step in self.helping(_last_of_each(taken))
+            if step.gained_bytes >= _GOOD_SHARE * -(step.left_bytes - step.gained_bytes)
         ]
         return self.helping(kept)
 
     def least(self, taken: list[Taken]) -> list[Taken]:
         """A ladder that holds, without the steps that it does not need, and each of the others as small as will do."""
+        taken = self.walk(_last_of_each(taken)) or taken
         for _ in range(3):
             shorter = self._relaxed(self._pruned(taken))
             if len(shorter) == len(taken) and [t.rung for t in shorter] == [t.rung for t in taken]:
@@ -225,11 +234,15 @@ class Climber:
         return taken
 
     def _without(self, taken: list[Taken], rung: Rung) -> list[Taken] | None:
-        """The ladder without ``rung``, with a length up to 2 % shorter in its place where length is not what is kept."""
+        """The ladder without ``rung``, where it still holds."""
         rungs = [step.rung for step in taken if step.rung is not rung]
-        shorter = self.walk(rungs)
-        if shorter is not None or self.keep == "context" or "max_model_len" in rung.changes:
-            return shorter
+        return self.walk(rungs) if "max_model_len" in rung.changes else self._walk_shorter(rungs)
+
+    def _walk_shorter(self, rungs: list[Rung]) -> list[Taken] | None:
+        """As ``walk``, with a length up to 2 % shorter where that is needed and length is not what is kept."""
+        taken = self.walk(rungs)
+        if taken is not None or self.keep == "context":
+            return taken
         for index, other in enumerate(rungs):
             if "max_model_len" in other.changes:
                 length = round_length(int(other.changes["max_model_len"] * _TRIFLE))
@@ -250,11 +263,11 @@ class Climber:
         stand = self.stand(step.before)
         if stand is None:
             return taken
-        for knob in dict.fromkeys((step.rung.knob.removesuffix("_low"), step.rung.knob)):
+        for knob in milder_knobs(step.rung.knob):
             for changes in values(knob, stand) if stand.limit != UNSUPPORTED else ():
                 if changes == step.rung.changes:
                     return taken
-                other = self.walk([*rungs[:index], Rung(knob, changes), *rungs[index + 1 :]])
+                other = self._walk_shorter([*rungs[:index], Rung(knob, changes), *rungs[index + 1 :]])
                 if other is not None:
                     return other
         return taken
@@ -263,9 +276,10 @@ class Climber:
         """A longer length where later steps left room for it."""
         rungs = [step.rung for step in taken]
         low, high = rungs[index].changes["max_model_len"], taken[index].before.resolved.max_model_len
-        while high - low > 2 * _grain(high):
+        while high - low > 2 * grain(high):
             middle = round_length((low + high) // 2)
-            rung = Rung(rungs[index].knob, {"max_model_len": middle})
+            knob = knob_of("max_model_len", middle, self.start.resolved.max_model_len)
+            rung = Rung(knob, {"max_model_len": middle})
             other = self.walk([*rungs[:index], rung, *rungs[index + 1 :]]) if low < middle < high else None
             if other is not None:
                 low, taken = middle, other
@@ -274,16 +288,12 @@ class Climber:
         return taken
 
 
+def _last_of_each(taken: list[Taken]) -> list[Rung]:
+    """Of the rungs that change the same settings the last, which undoes those before it."""
+    last = {tuple(step.rung.changes): step.rung for step in taken}
+    return [step.rung for step in taken if last[tuple(step.rung.changes)] is step.rung]
+
+
 def _most_lost(before: Mapping[str, int], after: Mapping[str, int]) -> int:
     """The most that a limit which fails afterwards lost, bytes per GPU."""
     return max((before.get(name, 0) - size for name, size in after.items() if size < 0), default=0)
-
-
-def _grain(tokens: int) -> int:
-    return 1000 if tokens > 8000 else 128
-
-
-def round_length(tokens: int) -> int:
-    """A round length not above ``tokens``: whole thousands above 8,000, and never a multiple of 64."""
-    rounded = tokens // _grain(tokens) * _grain(tokens) or tokens
-    return rounded - 8 if rounded % 64 == 0 and rounded > 64 else rounded

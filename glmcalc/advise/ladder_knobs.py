@@ -5,10 +5,12 @@ from __future__ import annotations
 import math
 
 from glmcalc.advise.ladder_limits import POOL, PREEMPTION, RUNTIME
+from glmcalc.advise.ladder_order import EIGHTH, HALF
 from glmcalc.budget.result import Plan
 from glmcalc.facts.engines import NEWEST, rule
 from glmcalc.facts.frozen import record
 from glmcalc.model.resolved import Resolved
+from glmcalc.solve.ceiling import utilization_ceiling
 from glmcalc.solve.steps import smaller_checkpoints
 
 TYPE_CHECKING = False
@@ -41,12 +43,23 @@ class Stand:
 def values(knob: str, stand: Stand) -> Iterator[Changes]:
     """Changes that ``knob`` (an id of ``data/downgrade_steps.jsonl``) offers here, the least first.
 
-    ``max_model_len`` and its lower rung offer only their end; the caller looks for the longest that does.
+    ``max_model_len`` and its lower rungs offer only their end; the caller looks for the longest that does.
 
     Raises:
         KeyError: no such knob.
     """
     return _KNOBS[knob](stand)
+
+
+def covered(knob: str, r: Resolved) -> bool:
+    """Whether capture sizes that are said to cost nothing still cover every batch that can run after the step."""
+    size = r.asked.max_cudagraph_capture_size
+    return knob != "max_cudagraph_capture_size" or size is None or size >= _used(r)
+
+
+def _used(r: Resolved) -> int:
+    """The largest batch that can run: ``max_num_seqs`` requests of one token and, with MTP, its drafts."""
+    return r.max_num_seqs * (1 + (r.num_speculative_tokens if r.mtp else 0))
 
 
 def _tokens(*options: int) -> Callable[[Stand], Iterator[Changes]]:
@@ -60,7 +73,7 @@ def _tokens(*options: int) -> Callable[[Stand], Iterator[Changes]]:
 
 def _used_captures(stand: Stand) -> Iterator[Changes]:
     r = stand.r
-    used = r.max_num_seqs * (1 + (r.num_speculative_tokens if r.mtp else 0))
+    used = _used(r)
     now = r.asked.max_cudagraph_capture_size
     if not r.asked.enforce_eager and (now is None or now > used) and used < 512:
         yield {"max_cudagraph_capture_size": used}
@@ -190,12 +203,12 @@ def _line_down(stand: Stand) -> Iterator[Changes]:
 
 
 def _line_up(stand: Stand) -> Iterator[Changes]:
-    memory, found = stand.plan.memory, stand.margins
-    if stand.limit not in (POOL, PREEMPTION) or memory is None:
+    memory, found, ceiling = stand.plan.memory, stand.margins, utilization_ceiling(stand.plan)
+    if stand.limit not in (POOL, PREEMPTION) or memory is None or ceiling is None:
         return
     now = stand.r.gpu_memory_utilization
     slack = min(found.get(name, 0) for name in OUTSIDE)
-    highest = min(math.floor(100 * (now + slack / memory.likely) + 1e-6), 99)
+    highest = math.floor(100 * min(now + slack / memory.likely, ceiling) + 1e-6)
     wanted = math.ceil(100 * (now - found[stand.limit] / memory.low) - 1e-6)
     first = max(min(wanted, highest), math.floor(100 * now + 1e-6) + 1)
     for step in range(first, highest + 1):
@@ -225,6 +238,17 @@ def _shortest(floor: float) -> Callable[[Stand], Iterator[Changes]]:
     return make
 
 
+def grain(tokens: int) -> int:
+    """Tokens by which lengths of about ``tokens`` are rounded."""
+    return 1000 if tokens > 8000 else 128
+
+
+def round_length(tokens: int) -> int:
+    """A round length not above ``tokens``: whole thousands above 8,000, and never a multiple of 64."""
+    rounded = tokens // grain(tokens) * grain(tokens) or tokens
+    return rounded - 8 if rounded % 64 == 0 and rounded > 64 else rounded
+
+
 def supported(r: Resolved) -> Iterator[tuple[str, Changes]]:
     """What could lift a refusal of a combination: knob and changes."""
     if r.block_size % 64:
@@ -247,13 +271,15 @@ _KNOBS: dict[str, Callable[[Stand], Iterator[Changes]]] = {
     "max_cudagraph_capture_size": _used_captures,
     "max_cudagraph_capture_size_low": _few_captures,
     "max_num_seqs": _sequences(256, 64),
-    "max_num_seqs_low": _sequences(16, 4, 1),
+    "max_num_seqs_low": _sequences(16),
+    "max_num_seqs_least": _sequences(4, 1),
     "kv_cache_dtype": _scaled_record,
     "kv_cache_dtype_plain": _plain_record,
     "kv_cache_dtype_nvfp4": _nvfp4_record,
     "kv_cache_dtype_bf16": _bf16_record,
-    "max_model_len": _shortest(0.5),
-    "max_model_len_low": _shortest(0.0),
+    "max_model_len": _shortest(HALF),
+    "max_model_len_low": _shortest(EIGHTH),
+    "max_model_len_least": _shortest(0.0),
     "decode_context_parallel_size": _context_parallel,
     "speculative_method": _no_mtp,
     "model_fp8": _checkpoint(False),

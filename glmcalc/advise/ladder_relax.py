@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.ladder_climb import Climber, Rung, Taken, round_length
+from glmcalc.advise.ladder_climb import Climber, Rung, Taken
+from glmcalc.advise.ladder_knobs import round_length
+from glmcalc.advise.ladder_order import knob_of
 from glmcalc.budget.result import Plan
 
 TYPE_CHECKING = False
@@ -26,7 +28,7 @@ _GROUPS = (
     ("speculative_method", ("speculative_method", "num_speculative_tokens", "speculative_extra")),
     ("model", ("model", "quantization")),
     ("enforce_eager", ("enforce_eager", "max_cudagraph_capture_size")),
-    ("max_model_len_low", ("max_model_len",)),
+    ("max_model_len", ("max_model_len",)),
 )
 _LARGER = {"max_num_batched_tokens": (8192, 4096, 2048, 1024), "max_num_seqs": (1024, 256, 64, 16, 4)}
 
@@ -36,10 +38,13 @@ def as_steps(climber: Climber, changes: Changes) -> list[Taken]:
 
     Steps are single where some order makes each of them help; what no order does becomes one step of several changes.
     """
-    asked = climber.start.resolved.asked
+    asked, length = climber.start.resolved.asked, climber.start.resolved.max_model_len
     differing = {name: value for name, value in changes.items() if getattr(asked, name) != value}
     rungs = [
-        Rung(knob, {name: differing[name] for name in names if name in differing})
+        Rung(
+            knob_of(knob, differing.get(knob) or 0, length),
+            {name: differing[name] for name in names if name in differing},
+        )
         for knob, names in _GROUPS
         if any(name in differing for name in names)
     ]
@@ -69,10 +74,10 @@ def _milder(climber: Climber, rung: Rung) -> Iterable[Rung]:
         for share in (0.9, 0.75, 0.5, 0.25, 0.1, 0.05, 0.02):
             length = round_length(int(climber.start.resolved.max_model_len * share))
             if length > value:
-                yield Rung(rung.knob, {name: length})
+                yield Rung(knob_of(name, length, climber.start.resolved.max_model_len), {name: length})
     for larger in _LARGER.get(name, ()):
         if larger > value:
-            yield Rung(rung.knob, {name: larger})
+            yield Rung(knob_of(name, larger, climber.start.resolved.max_model_len), {name: larger})
 
 
 def _hold(climber: Climber, rungs: Iterable[Rung]) -> bool:

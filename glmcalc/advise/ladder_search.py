@@ -15,8 +15,10 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device, devices
 from glmcalc.facts.models import model_names
+from glmcalc.facts.quantity import gib
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.resolved import Resolved
+from glmcalc.solve.ceiling import margin_bytes, utilization_ceiling
 from glmcalc.solve.steps import applied, changed_settings, smaller_checkpoints
 
 TYPE_CHECKING = False
@@ -108,14 +110,19 @@ def _space(r: Resolved) -> Iterator[Changes]:
 
 
 def _best_line(climber: Climber, made: Plan, changes: Changes) -> tuple[Plan, Changes] | None:
-    """The budget at the highest utilization that leaves enough beyond the line: below it the pool only shrinks."""
+    """The budget at the highest utilization that leaves enough beyond the line: below it the pool only shrinks.
+
+    Up from the start it goes no further than its ceiling, which ``tune`` would take back.
+    """
     found = margins(made, climber.goal)
     if not found:
         return None
     outside = [found[name] for name in OUTSIDE if name in found]
-    if not outside or made.memory is None:
+    ceiling = utilization_ceiling(made)
+    if not outside or made.memory is None or ceiling is None:
         return made, changes
-    highest = made.resolved.gpu_memory_utilization + min(outside) / made.memory.likely
+    now = made.resolved.gpu_memory_utilization
+    highest = min(now + min(outside) / made.memory.likely, max(ceiling, now))
     line = min(max(math.floor(100 * highest + 1e-6), 5), 99) / 100
     settled = {**changes, "gpu_memory_utilization": line}
     lined = climber.changed(climber.start, settled)
@@ -129,7 +136,8 @@ def _searched(r: Resolved, names: dict[str, set[Any]], budgets: int) -> str:
     split = ", ".join(f"tp {tp} pp {pp}" for tp, pp in sizes)
     return (
         f"{budgets} budgets over {len(checkpoints)} checkpoint(s) ({', '.join(checkpoints)}), {split}, all KV records and "
-        f"decode context parallel sizes, at the highest utilization that leaves enough beyond the line, with one request of "
+        f"decode context parallel sizes, at the highest utilization that leaves {gib(margin_bytes())} GiB free beside all that "
+        f"lies beyond the line at its worst (as glmcalc tune does), with one request of "
         f"{min(FLOOR, r.max_model_len):,} tokens, 512 batched tokens, no CUDA graphs and no MTP"
     )
 

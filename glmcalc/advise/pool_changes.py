@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 
-from glmcalc.advise.changes import Change, action, is_sure, set_flag, several
+from glmcalc.advise.changes import Change, action, flag_change, is_sure, set_flag, several
 from glmcalc.advise.flag_changes import batched_tokens, sequences
 from glmcalc.advise.relief import printed_pool_holds, utilization
+from glmcalc.facts.frozen import replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -50,28 +51,48 @@ def kv_length(case: Case) -> Change | None:
     if estimated is None and case.plan is None:
         return None
     most = int(min(value for value in (estimated, now) if value is not None))
-    values = []
-    while most >= 256:
-        step = 1000 if most > 8000 else 64
-        rounded = most // step * step
-        values.append(rounded - 8 if rounded % 64 == 0 else rounded)
-        most = min(rounded - step, int(rounded * 0.97))
     printed = f"; the engine's own estimate is {int(estimated):,} tokens" if estimated else ""
     return set_flag(
         case,
         "max_model_len",
-        [value for value in values if value > 0],
+        _lengths(most),
         f"one request of that length fits in the pool at the pessimistic end{printed}",
         None,
         lambda value, after: printed_pool_holds(case, after),
     )
 
 
+def _lengths(most: int) -> list[int]:
+    """Round lengths at or below ``most``, the longest first; none is a multiple of 64, which crashes some releases."""
+    values = []
+    while most >= 256:
+        step = 1000 if most > 8000 else 64
+        rounded = most // step * step
+        values.append(rounded - 8 if rounded % 64 == 0 else rounded)
+        most = min(rounded - step, int(rounded * 0.97))
+    return [value for value in values if value > 0]
+
+
+def printed_length(case: Case) -> Change | None:
+    """The length that the engine itself names, where this log's own figures confirm it and the budget without them does not."""
+    estimated = case.value("estimated_max_model_len")
+    if estimated is None or case.plan is None or case.measured is None:
+        return None
+    low = case.shown(case.plan).kv.low.estimated_max_model_len
+    for value in _lengths(int(min(estimated, low or estimated))):
+        made = flag_change(case, "max_model_len", value, "just under what the engine itself says that its pool holds")
+        if made is not None and made.plan is not None and case.shown(made.plan).verdict.status == "fits":
+            return replace(
+                made, risk=f"it fits by what this log printed; without the log {made.risk}" if made.risk else None
+            )
+    return None
+
+
 def shortening_is_cheap(case: Case) -> bool:
-    """Whether the length that fits is within a twentieth of the one that was asked for."""
-    fits = case.value("estimated_max_model_len") or (case.plan.kv.low.estimated_max_model_len if case.plan else None)
+    """Whether a length that surely fits is within a tenth of the one that was asked for."""
     asked = case.plan.resolved.max_model_len if case.plan else case.value("max_model_len")
-    return bool(fits and asked and fits >= 0.95 * asked)
+    found = kv_length(case)
+    return bool(asked and found and found.risk is None and isinstance(found.after, int) and found.after >= 0.9 * asked)
 
 
 def keep_length(case: Case) -> Change | None:

@@ -10,6 +10,7 @@ from glmcalc.advise import other_engines
 from glmcalc.advise import pool_changes as pool
 from glmcalc.advise.changes import Change, action, flag, set_flag, variable, version
 from glmcalc.advise.relief import default_utilizations, short_bytes, total
+from glmcalc.facts.engines import rule
 from glmcalc.facts.quantity import GIB, MIB, gib
 from glmcalc.solve.nearest import COSTS
 
@@ -127,7 +128,7 @@ def _expandable(case: Case) -> Change | None:
 
 def _without_scratch(case: Case) -> Change | None:
     """None for releases that carry the fix already."""
-    if case.plan is not None and case.plan.resolved.version.release >= (0, 33, 0):
+    if case.plan is not None and rule("split_kv_accumulators", case.plan.resolved.version).value == "avoided":
         return None
     return version("A release that carries PR 53755: the scratch is no longer allocated whole.", None, case)
 
@@ -176,6 +177,7 @@ REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     "sequences": _of_vllm(_sequences),
     "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else pool.sequences_to_pool(case),
     "kv_length": _of_vllm(pool.kv_length),
+    "printed_length": _of_vllm(pool.printed_length),
     "keep_length": pool.keep_length,
     "kv_record": pool.kv_record,
     "context_parallel": pool.context_parallel,

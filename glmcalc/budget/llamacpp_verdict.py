@@ -78,7 +78,7 @@ def _cache_check(r: LlamacppResolved, cache: int, room: Band, pool: TokenPool) -
     else:
         room_text = f"{gib(room.likely)} GiB ({spread(room)}) is left beside weights and compute buffer"
         if room.likely < 0:
-            room_text = f"weights and compute buffer alone are {gib(-room.likely)} GiB ({spread(room)} left) beyond what there is"
+            room_text = _too_much(room)
     return Check(
         "startup_kv_too_small", Band(room.low - cache, room.likely - cache, room.high - cache),
         f"The cache of {r.cells:,} cells ({r.slots} x {r.slot_cells:,} tokens, {r.cache_type}, {pool.bytes_per_token:,} bytes each) takes "
@@ -86,6 +86,12 @@ def _cache_check(r: LlamacppResolved, cache: int, room: Band, pool: TokenPool) -
         (f"Set -c {fits} to fit for sure{smaller}." if fits > 0 else f"Take a smaller file or more memory{smaller}{_raise_limit(r) or '.'}"),
         CACHE_LINE, _refused(r, cache, "llama_init_from_model: failed to allocate buffer for kv cache"),
     )  # fmt: skip
+
+
+def _too_much(room: Band) -> str:
+    """By how much weights and compute buffer alone are beyond what there is, in words for a room below zero."""
+    best = f"{gib(-room.high)} at best" if room.high < 0 else f"at best {gib(room.high)} is left"
+    return f"weights and compute buffer alone exceed what there is by {gib(-room.likely)} GiB (at worst by {gib(-room.low)}, {best})"
 
 
 def _compute_check(r: LlamacppResolved, weights: Band, cache: int, compute: Band, free: Band) -> Check:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.budget.kv import FITS, TOO_SMALL, PoolFigures
 from glmcalc.facts.columns import either, larger, raised, smaller
+from glmcalc.facts.engines import rule
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band
 from glmcalc.model.resolved import Resolved
@@ -80,10 +81,15 @@ def running_bytes(parts: dict[str, Band]) -> Band:
     return running
 
 
+def is_pinned(r: Resolved) -> bool:
+    """Whether the pool is stated by hand, so that utilization does not size it."""
+    return r.asked.kv_cache_memory_bytes is not None or r.asked.num_gpu_blocks_override is not None
+
+
 def beyond_line(r: Resolved, parts: dict[str, Band], memory: Band) -> int:
     """What is left beyond the utilization line, bytes; where the pool is stated, beyond all that is inside."""
     inside = raised(memory.likely * r.gpu_memory_utilization)
-    if r.asked.kv_cache_memory_bytes is not None or r.asked.num_gpu_blocks_override is not None:
+    if is_pinned(r):
         inside = sum(band.likely for name, band in parts.items() if name not in _OUTSIDE)
     return memory.likely - inside
 
@@ -130,9 +136,11 @@ def _late_margins(r: Resolved, parts: dict[str, Band], memory: Band) -> list[Mar
         slack - context.likely - late.likely - peak.likely,
         slack - context.low - late.low - peak.low,
     )
-    old = r.record == "fp8_ds_mla" and not r.version.release >= (0, 33, 0)
+    old = r.record == "fp8_ds_mla" and rule("split_kv_accumulators", r.version).value == "allocated"
     stage = either(peak.likely > 4 * peak.low, _SCRATCH, _PEAK) if old else _PEAK
-    return [Margin(_CAPTURE, capture), Margin(stage, serving)]
+    # A pool stated by hand is allocated as it is: it may be more than there is, before anything else wants memory.
+    pinned = [Margin(_FREE, _minus(Band.exact(slack + reusable), context))] if is_pinned(r) else []
+    return [*pinned, Margin(_CAPTURE, capture), Margin(stage, serving)]
 
 
 def _minus(free: Band, used: Band) -> Band:

@@ -211,6 +211,7 @@ FLAG_OF_RECORD = {"bf16": "bfloat16", "fp8_ds_mla": "fp8_ds_mla", "fp8_e4m3": "f
 def deployment_dict(resolved: Resolved) -> dict[str, Any]:
     """Every resolved setting under vLLM's name, defaults filled in."""
     r, asked = resolved, resolved.asked
+    method = asked.speculative_method or ("mtp" if r.mtp else None)
     return {
         "engine": asked.engine,
         "engine_version": asked.engine_version,
@@ -227,13 +228,14 @@ def deployment_dict(resolved: Resolved) -> dict[str, Any]:
         "max_model_len_auto": r.auto_fit,
         "max_num_seqs": r.max_num_seqs,
         "max_num_batched_tokens": r.max_num_batched_tokens,
+        "enable_chunked_prefill": asked.enable_chunked_prefill is not False,
         "gpu_memory_utilization": r.gpu_memory_utilization,
         "kv_cache_dtype": asked.kv_cache_dtype or "auto",
         "block_size": r.block_size,
         "num_gpu_blocks_override": asked.num_gpu_blocks_override,
         "kv_cache_memory_bytes": asked.kv_cache_memory_bytes,
-        "speculative_method": asked.speculative_method,
-        "num_speculative_tokens": r.num_speculative_tokens if asked.speculative_method else None,
+        "speculative_method": method,
+        "num_speculative_tokens": r.num_speculative_tokens if method else None,
         "enforce_eager": asked.enforce_eager,
         "max_cudagraph_capture_size": asked.max_cudagraph_capture_size,
         "defaults_filled": list(r.filled),

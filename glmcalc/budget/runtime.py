@@ -177,15 +177,27 @@ def _graphs_subtracted(resolved: Resolved) -> bool:
 
 
 def graph_memory(resolved: Resolved) -> Band:
-    """Memory of the captured CUDA graphs, whether or not it is inside the budget: number of graphs times bytes a graph."""
+    """Memory of the captured CUDA graphs, whether or not it is inside the budget: number of graphs times bytes a graph.
+
+    Where the release leaves open how far the sizes run, the range holds both.
+    """
     if resolved.asked.enforce_eager or resolved.asked.max_cudagraph_capture_size == 0:
         return Band.exact(0)
-    each = graph_term(resolved)
+    cap, other = _graph_caps(resolved)
+    band = _graphs_to(resolved, cap)
+    if other is None:
+        return band
+    wider = _graphs_to(resolved, other)
+    return Band(smaller(band.low, wider.low), band.likely, larger(band.high, wider.high))
+
+
+def _graphs_to(resolved: Resolved, cap: int) -> Band:
+    each = _graph_term(resolved, cap)
     depth = resolved.num_speculative_tokens if resolved.mtp else 0
     tokens, largest = resolved.max_num_batched_tokens, resolved.asked.max_cudagraph_capture_size
     if largest is not None:
         largest = smaller(largest, tokens)
-    count = graph_count(resolved.max_num_seqs, depth, largest, smaller(_graph_cap(resolved), tokens))
+    count = graph_count(resolved.max_num_seqs, depth, largest, smaller(cap, tokens))
     factor = term("graph_mtp_factor")
     low, likely, high = (factor.low, factor.likely, factor.high) if resolved.mtp else (1, 1, 1)
     return Band(
@@ -195,15 +207,24 @@ def graph_memory(resolved: Resolved) -> Band:
 
 def graph_term(resolved: Resolved) -> Term:
     """Bytes of one captured graph on this architecture."""
-    architecture = resolved.device.architecture or ""
-    if architecture in ("sm120", "sm121"):
+    return _graph_term(resolved, _graph_caps(resolved)[0])
+
+
+def _graph_term(resolved: Resolved, cap: int) -> Term:
+    if resolved.device.architecture in ("sm120", "sm121"):
         return term("graph_each_sm12x")
-    return term("graph_each_sm10x" if _graph_cap(resolved) > 512 else "graph_each")
+    return term("graph_each_sm10x" if cap > _COMMON_CAP else "graph_each")
 
 
-def _graph_cap(resolved: Resolved) -> int:
-    newest = resolved.version.release >= (0, 33, 0)
-    return 1024 if newest and resolved.device.architecture in ("sm100", "sm103") else 512
+_COMMON_CAP = 512
+
+
+def _graph_caps(resolved: Resolved) -> tuple[int, int | None]:
+    """The largest default capture size, and the other one where the release leaves it open."""
+    if resolved.device.architecture not in ("sm100", "sm103"):
+        return _COMMON_CAP, None
+    ruling = rule("cudagraph_cap_sm10x", resolved.version)
+    return int(ruling.value), None if ruling.other is None else int(ruling.other)
 
 
 def late_buffer_size(resolved: Resolved) -> int:
@@ -270,8 +291,3 @@ def context_term(resolved: Resolved) -> Term:
     if resolved.gpus == 1:
         return term("context_one")
     return term("context_nccl_sm12x" if resolved.device.architecture == "sm120" else "context_nccl")
-
-
-def non_torch(resolved: Resolved) -> Band:
-    """Driver memory that grows while the model loads and profiles."""
-    return term("non_torch_many" if resolved.tp > 1 else "non_torch_one").band

@@ -8,7 +8,8 @@ from glmcalc.budget.other_result import TokenPool
 from glmcalc.budget.other_verdict import apart, decide, spread
 from glmcalc.budget.result import Component, Verdict
 from glmcalc.budget.verdict import Check
-from glmcalc.facts.quantity import Band, combine, gib
+from glmcalc.facts.frozen import replace
+from glmcalc.facts.quantity import Band, at_least, combine, gib
 from glmcalc.facts.sglang_rules import sglang_rule
 from glmcalc.model.sglang_settings import PAGE, SglangResolved
 
@@ -28,12 +29,10 @@ def judge_sglang(r: SglangResolved, components: list[Component], pool: TokenPool
         return Verdict(
             "unsupported", None, f"The memory of {r.device.name} is not known.", "Give --available-kv-gib from its log."
         )
-    checks = [_length_check(r, pool)]
-    if not given and rest.likely < PAGE:
-        checks = []  # nothing is left at all: that is the death to name
-    if not given:
-        checks = [*_start_checks(r, parts, before, rest), *checks, *_late_checks(r, parts, before)]
-    return decide(checks, r.refusals, () if given else r.uncertain, _capacity(r, pool), POOL_LINE)
+    checks = [] if given else [*_start_checks(r, parts, before, rest), *_late_checks(r, parts, before, pool)]
+    served = _served(r, pool)
+    verdict = decide(checks, r.refusals, () if given else r.uncertain, served or _capacity(r, pool), POOL_LINE)
+    return verdict if served is None else _shortened(verdict, served, pool.tokens[0])
 
 
 def _start_checks(r: SglangResolved, parts: dict[str, Band], before: Band, rest: Band) -> list[Check]:
@@ -78,21 +77,41 @@ def _no_memory(r: SglangResolved, least: float) -> str:
     )
 
 
-def _length_check(r: SglangResolved, pool: TokenPool) -> Check:
+def _served(r: SglangResolved, pool: TokenPool) -> str | None:
+    """What is served, as a sentence, where the pool may hold less than one request of the length; None where it holds one.
+
+    No death: the engine caps requests at its pool (``scheduler.py``: ``max_req_len``), and starts.
+    """
     low, likely, high = pool.tokens
-    want = r.context_length
+    if low >= r.context_length:
+        return None
+    stated = "--context-length says" if "context_length" not in r.filled else "the model allows"
+    group = " of one attention group" if r.dp_attention else ""
+    ranged = "" if low == high else f" ({max(low, 0):,} to {max(high, 0):,})"
+    return (
+        f"SGLang starts, serves requests up to the {max(likely, 0):,} tokens{ranged} of its pool{group}, and refuses longer ones: one "
+        f"of the {r.context_length:,} tokens that {stated} needs {gib(pool.needed_bytes)} GiB of KV, and the pool is "
+        f"{gib(pool.available.likely)} GiB."
+    )
+
+
+def _shortened(verdict: Verdict, served: str, low: int) -> Verdict:
+    """The verdict on a server whose requests are capped by its pool: no better than marginal, and never without that cap."""
+    if verdict.status in ("unsupported", "does_not_fit"):
+        return verdict
+    if verdict.stage == "startup_no_kv_blocks":
+        return verdict
+    if verdict.stage is not None:
+        return replace(verdict, reason=f"{verdict.reason} {served}")
     safe = low // 1000 * 1000
-    per = "each GPU" if not r.dp_attention else "each attention group"
-    return Check(
-        "startup_kv_too_small", Band(low - want, likely - want, high - want),
-        f"The pool holds {likely:,} tokens on {per} ({low:,} to {high:,}) and one request of {want:,} tokens needs "
-        f"{gib(pool.needed_bytes)} GiB of KV: SGLang starts, and refuses requests longer than its pool.",
-        f"Set --context-length {safe} to fit for sure." if safe > 0 else "Raise --mem-fraction-static or shrink the weights.",
-        POOL_LINE, None,
+    advice = (
+        f"Set --context-length {safe}, which is served for sure." if safe > 0
+        else "Raise --mem-fraction-static or shrink the weights."
     )  # fmt: skip
+    return replace(verdict, status="marginal", advice=advice, settle=POOL_LINE)
 
 
-def _late_checks(r: SglangResolved, parts: dict[str, Band], before: Band) -> list[Check]:
+def _late_checks(r: SglangResolved, parts: dict[str, Band], before: Band, pool: TokenPool) -> list[Check]:
     """Graphs, then the peaks of serving, in what the static share leaves."""
     low, likely, high = r.fraction
     slack = Band(round(before.low * (1 - high)), round(before.likely * (1 - likely)), round(before.high * (1 - low)))
@@ -115,7 +134,7 @@ def _late_checks(r: SglangResolved, parts: dict[str, Band], before: Band) -> lis
         Check(
             "runtime_activation", apart(slack, over.plus(graphs).plus(peak)),
             f"{line}{taken}; graphs take {gib(graphs.likely)} GiB, and a prefill chunk of {r.chunked_prefill_size:,} tokens at "
-            f"{r.context_length:,} with its indexer logits {gib(peak.likely)} GiB ({spread(peak)}): it starts, and may die under load.",
+            f"{min(r.context_length, max(pool.tokens[2], 0)):,} with its indexer logits {gib(peak.likely)} GiB ({spread(peak)}): it starts, and may die under load.",
             advice, "free memory under the longest prompts", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
         ),
     ]  # fmt: skip
@@ -127,12 +146,13 @@ def _draft_outside(r: SglangResolved) -> bool:
 
 def _capacity(r: SglangResolved, pool: TokenPool) -> str:
     low, likely, high = (count / r.context_length for count in pool.tokens)
+    at_once = f"{likely:,.1f}" if pool.tokens[0] != pool.tokens[2] else at_least(likely)
     groups = f" a group, {r.dp} groups" if r.dp > 1 else ""
-    ranged = "" if pool.tokens[0] == pool.tokens[2] else f" ({low:.1f} to {high:.1f})"
+    ranged = "" if pool.tokens[0] == pool.tokens[2] else f" ({at_least(low)} to {high:,.1f})"
     size = f"{gib(pool.available.likely)} GiB per GPU"
     if pool.available.low != pool.available.high:
         size += f" ({spread(pool.available)})"
     return (
-        f"{likely:.1f} requests of {r.context_length:,} tokens at once{groups}{ranged}: the pool holds {pool.tokens[1]:,} tokens in "
+        f"{at_once} requests of {r.context_length:,} tokens at once{groups}{ranged}: the pool holds {pool.tokens[1]:,} tokens in "
         f"{size}."
     )

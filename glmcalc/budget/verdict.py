@@ -5,10 +5,19 @@ from __future__ import annotations
 import math
 
 from glmcalc.budget.kv import estimated_max_model_len
-from glmcalc.budget.margins import STAGES, Margin, beyond_line, free_memory, loaded_bytes, margins, running_bytes
+from glmcalc.budget.margins import (
+    STAGES,
+    Margin,
+    beyond_line,
+    free_memory,
+    is_pinned,
+    loaded_bytes,
+    margins,
+    running_bytes,
+)
 from glmcalc.budget.result import Component, KvCache, Verdict
 from glmcalc.facts.frozen import record
-from glmcalc.facts.quantity import Band, engine_gib, gib
+from glmcalc.facts.quantity import Band, at_least, ceil_div, engine_gib, gib
 from glmcalc.model.resolved import Resolved
 
 TYPE_CHECKING = False
@@ -17,6 +26,9 @@ if TYPE_CHECKING:
 
 POOL_LINE = "Available KV cache memory"
 WEIGHTS_LINE = "Model loading took"
+_OUT_OF_MEMORY = (
+    "torch.OutOfMemoryError: CUDA out of memory."  # how PyTorch begins; the sizes that follow are not foreseen
+)
 
 
 @record
@@ -77,8 +89,10 @@ def _points(
         stage = STAGES[margin.stage] or ""
         if stage in _POOL_STAGES or memory is None:
             return _pool_check(r, cache, stage, margin.band)
+        if stage == "startup_free_memory" and margin is not found[0]:
+            return _pinned_check(r, cache, parts, memory, stage, margin.band, found[-1].band)
         if stage in _LATE_STAGES:
-            return _late_check(r, parts, memory, stage, margin.band, found[-1].band)
+            return _late_check(r, cache, parts, memory, stage, margin.band, found[-1].band)
         return _load_check(r, parts, memory, stage, margin.band)
 
     return found, words
@@ -114,74 +128,119 @@ def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, m
             f"{total_text} is free: they do not load. No KV flag helps.",
             "Take more GPUs or a smaller checkpoint.",
             f"the line `{WEIGHTS_LINE}`",
-            "torch.OutOfMemoryError: CUDA out of memory (while loading weights)",
+            _OUT_OF_MEMORY,
         )  # fmt: skip
     running = running_bytes(parts)
     return Check(
         stage, margin,
         f"Weights and the profile run take {gib(running.likely)} GiB on each GPU ({_band(running)}), and {free_text} GiB "
         "is free.",
-        "Lower --max-num-batched-tokens and --max-num-seqs.",
+        "Leave --no-enable-chunked-prefill out." if r.asked.enable_chunked_prefill is False
+        else "Lower --max-num-batched-tokens and --max-num-seqs.",
         f"the line `{POOL_LINE}`",
-        "torch.OutOfMemoryError: CUDA out of memory (in profile_run)",
+        _OUT_OF_MEMORY,
     )  # fmt: skip
 
 
 def _pool_check(r: Resolved, cache: KvCache, stage: str, margin: Band) -> Check:
     block, pool = cache.bytes_per_block, cache.pool
     needs = (pool.blocks_per_request + 1) * block
-    available = f"{gib(max(cache.available.likely, 0))} GiB"
+    blocks = r.asked.num_gpu_blocks_override
+    held = cache.available if blocks is None else Band.exact(blocks * block)
+    available = f"{gib(max(held.likely, 0))} GiB"
     if r.auto_fit:
-        reason = f"Auto-fit finds no length that the pool of {available} per GPU ({_band(cache.available)}) holds."
-    elif stage == "startup_no_kv_blocks" and cache.available.likely <= block:
+        reason = f"Auto-fit finds no length that the pool of {available} per GPU{_ranged(held)} holds."
+    elif stage == "startup_no_kv_blocks" and held.likely <= block:
         reason = (
             f"Nothing is left for the KV cache: what remains of utilization {r.gpu_memory_utilization:g} is "
-            f"{gib(cache.available.likely)} GiB per GPU ({_band(cache.available)})."
+            f"{gib(held.likely)} GiB per GPU{_ranged(held)}."
         )
     else:
-        short = needs - cache.available.likely
+        short = needs - held.likely
         tail = f" Short by {gib(short)} GiB." if short > 0 else ""
         reason = (
             f"One request of {pool.max_model_len:,} tokens needs {gib(cache.needed_bytes)} GiB of KV per GPU; the pool is "
-            f"{available} ({_band(cache.available)}).{tail}"
+            f"{available}{_ranged(held)}.{tail}"
         )
-    safe = estimated_max_model_len(cache.available.low, block, r.dcp, r.block_size)
-    advice = (
-        f"Set --max-model-len {safe} to fit for sure."
-        if safe > 0
-        else "Raise --gpu-memory-utilization or shrink the weights."
-    )
+    advice = _pool_advice(r, held, block, needs)
     return Check(stage, margin, reason, advice, f"the line `{POOL_LINE}`", pool.message)
 
 
-def _late_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, margin: Band, serving: Band) -> Check:
+def _pool_advice(r: Resolved, held: Band, block: int, needs: int) -> str:
+    """What makes one request fit for sure: a length, a pool stated otherwise, or where neither can, less before the pool."""
+    safe = estimated_max_model_len(held.low, block, r.dcp, r.block_size)
+    if r.asked.num_gpu_blocks_override is not None:
+        first = f"Take --num-gpu-blocks-override off, or set it to {ceil_div(needs, block)} or more"
+        return f"{first}; --max-model-len {safe} fits in it as it is." if safe > 0 else f"{first}."
+    if safe > 0:
+        return f"Set --max-model-len {safe} to fit for sure."
+    if r.asked.kv_cache_memory_bytes is not None or r.memory is None:
+        return "State a larger pool."
+    share = r.gpu_memory_utilization + (2 * block - held.low) / r.memory.bytes
+    if share > _MOST_SHARE:
+        return "Take more GPUs or a smaller checkpoint: no utilization leaves a pool for sure."
+    return f"Raise --gpu-memory-utilization to {math.ceil(100 * share) / 100:g}, or shrink the weights."
+
+
+# Above it the context and NCCL of several GPUs are refused at the start (the check before loading).
+_MOST_SHARE = 0.98
+
+
+def _pinned_check(
+    r: Resolved, cache: KvCache, parts: dict[str, Band], memory: Band, stage: str, margin: Band, serving: Band
+) -> Check:
+    """A pool stated by hand that is more than there is: its tensors cannot be allocated."""
+    pool = parts["kv_pool"].likely
+    return Check(
+        stage, margin,
+        f"The stated pool takes {gib(pool)} GiB of each GPU, and {gib(beyond_line(r, parts, memory) + pool)} of "
+        f"{gib(memory.likely)} is left beside the weights and the profile run, less {gib(parts['context_nccl'].likely)} of "
+        "context and NCCL: it cannot be allocated.",
+        _smaller_pool(r, cache, pool, serving), f"the line `{WEIGHTS_LINE}`", _OUT_OF_MEMORY,
+    )  # fmt: skip
+
+
+def _smaller_pool(r: Resolved, cache: KvCache, pool: int, serving: Band) -> str:
+    """The pool by hand with which nothing beside it dies, at the pessimistic end."""
+    safe = pool + min(serving.low, 0)
+    blocks = safe // cache.bytes_per_block
+    if blocks < 2:
+        return "State no pool: what stands beside it leaves none."
+    if r.asked.num_gpu_blocks_override is not None:
+        return f"Lower --num-gpu-blocks-override to {blocks}, or take it off."
+    return f"Lower --kv-cache-memory-bytes to {blocks * cache.bytes_per_block} ({gib(blocks * cache.bytes_per_block)} GiB)."
+
+
+def _late_check(
+    r: Resolved, cache: KvCache, parts: dict[str, Band], memory: Band, stage: str, margin: Band, serving: Band
+) -> Check:
     """What comes after the pool is fixed: graphs and builders, then the peaks of serving."""
     context, late, peak = parts["context_nccl"], parts["late_buffers"], parts["unprofiled_transients"]
     lower = math.floor(100 * (r.gpu_memory_utilization + min(serving.low, 0) / memory.likely)) / 100
     advice = f"Lower --gpu-memory-utilization to {max(lower, 0.01):g}: what dies here lies outside the pool."
+    if is_pinned(r):
+        advice = _smaller_pool(r, cache, parts["kv_pool"].likely, serving)
     line = f"Beyond the utilization line {gib(beyond_line(r, parts, memory))} GiB is left on each GPU"
     if stage == "cuda_graph_capture":
         return Check(
             stage, margin,
             f"{line}; context and NCCL take {gib(context.likely)}, and graphs and late buffers {gib(late.likely)} GiB "
             f"({_band(late)}).",
-            advice, "the line `CUDA graph pool memory`", "torch.OutOfMemoryError: CUDA out of memory (while capturing CUDA graphs)",
+            advice, "the line `CUDA graph pool memory`", _OUT_OF_MEMORY,
         )  # fmt: skip
     return Check(
         stage, margin,
         f"{line}; context, NCCL and late buffers take {gib(context.likely + late.likely)}, and peaks that no profile covers "
         f"{gib(peak.likely)} GiB ({_band(peak)}): it starts, and may die under load.",
-        advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
+        advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", _OUT_OF_MEMORY,
     )  # fmt: skip
 
 
 def _capacity(r: Resolved, cache: KvCache) -> str:
     pool, low, high = cache.pool, cache.low, cache.high
-    at_once = f"{pool.max_concurrency:.1f}"
-    spread = f" ({low.max_concurrency or 0:.1f} to {high.max_concurrency or 0:.1f})"
-    band = f" ({_band(cache.available)})"
-    if cache.available.low == cache.available.high:
-        spread = band = ""
+    band = _ranged(cache.available)
+    at_once = f"{pool.max_concurrency:,.1f}" if band else at_least(pool.max_concurrency or 0)
+    spread = f" ({at_least(low.max_concurrency or 0)} to {high.max_concurrency or 0:,.1f})" if band else ""
     return (
         f"{at_once} requests of {pool.max_model_len:,} tokens at once{spread}: the KV pool is "
         f"{gib(cache.available.likely)} GiB per GPU{band}."
@@ -205,6 +264,8 @@ def _instead(r: Resolved) -> str:
     first = r.refusals[0]
     if "; take " in first:  # a format of the weights; the reason ends with what runs
         return f"Take {first.rsplit('; take ', 1)[1]}."
+    if "--kv-cache-dtype fp8_ds_mla" in first:
+        return "Use --kv-cache-dtype fp8_ds_mla, or --decode-context-parallel-size 1."
     if "--kv-cache-dtype fp8" in first:
         return "Use --kv-cache-dtype fp8, or --decode-context-parallel-size 1. No budget holds for a combination that cannot run."
     if "32 heads" in first:
@@ -214,6 +275,11 @@ def _instead(r: Resolved) -> str:
     if "block_size" in first:
         return "Use --block-size 64."
     return "Take a Hopper or Blackwell GPU, or another engine."
+
+
+def _ranged(band: Band) -> str:
+    """The range in brackets, with the blank before it; nothing where there is none."""
+    return f" ({_band(band)})" if band.low != band.high else ""
 
 
 def _band(band: Band) -> str:

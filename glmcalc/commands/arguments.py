@@ -6,6 +6,7 @@ import json
 import re
 
 from glmcalc.commands.flags import Flag, convert, find_flag, flag_names, parse_json
+from glmcalc.commands.graphs import GRAPH_FLAGS, take_graphs
 from glmcalc.commands.parsed import Launch, ParsedCommand
 from glmcalc.commands.variables import expand
 from glmcalc.facts.errors import InputError
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 _SPECULATIVE = {"method": "speculative_method", "num_speculative_tokens": "num_speculative_tokens"}
 _RENAMED = {
-    "kv_cache_memory": "kv_cache_memory_bytes",
     "spec_method": "speculative_method",
     "spec_tokens": "num_speculative_tokens",
 }
@@ -33,11 +33,17 @@ def read_vllm_arguments(launch: Launch, config_file: dict[str, Any]) -> ParsedCo
         InputError: a value that is not of its flag's type, or two models.
     """
     reader = _Reader(launch)
-    for name, value in config_file.items():
-        words = [f"--{name}"] if value is True else [] if value is False else [f"--{name}={_text(value)}"]
-        reader.read(words)
+    reader.read(config_words(config_file))
     reader.read(launch.words)
     return reader.result()
+
+
+def config_words(stated: dict[str, Any]) -> list[str]:
+    """The flags of a config file as words of a command; the engine leaves out what is false there."""
+    words = []
+    for name, value in stated.items():
+        words += [f"--{name}"] if value is True else [] if value is False else [f"--{name}={_text(value)}"]
+    return words
 
 
 def _spelled_out(words: list[str], at: int) -> str:
@@ -141,7 +147,7 @@ class _Reader:
         """Carry over what no setting holds, so that a new command changes nothing else."""
         if flag.effect == "modelled" or flag.retired:
             return
-        if flag.heavy:
+        if flag.heavy and not (values and values[0] in flag.neutral):
             self.heavy.append(flag.names[0])
         self.kept += [name, *(expand(value, self.variables)[0] for value in values)]
 
@@ -177,6 +183,8 @@ class _Reader:
             self.not_modelled.append(flag.names[0])
         if flag.type == "json" or flag.setting in ("hf_overrides", "compilation_config"):
             self._json(flag, values)
+        if flag.effect == "modelled" and flag.type == "json" and not values and not self.cut:
+            raise InputError(flag.setting, "nothing", "a value", f"{flag.names[0]} has no value.")
         if (flag.effect != "modelled" and not flag.stated) or flag.type == "json":
             return
         name = _RENAMED.get(flag.setting, flag.setting)
@@ -189,7 +197,12 @@ class _Reader:
         if not values:
             raise InputError(name, "nothing", "a value", f"{flag.names[0]} has no value.")
         text, still_open = expand(values[0], self.variables)
-        self._state(name, text if still_open else convert(flag, text), still_open)
+        value = text if still_open else convert(flag, text)
+        if name == "max_cudagraph_capture_size" and value == 0:
+            self.warnings.append(
+                "vLLM refuses 0 as the largest graph; it is read as cudagraph_mode NONE, which captures none."
+            )
+        self._state(name, value, still_open)
 
     def _state(self, name: str, value: Any, still_open: bool) -> None:
         if still_open:
@@ -258,8 +271,18 @@ class _Reader:
         if flag.setting == "speculative_config":
             self._speculative(self.json["speculative_config"])
 
+    def _graphs(self) -> None:
+        """Take the number of CUDA graphs out of the flags that say it in another way than a setting does."""
+        largest, self.kept, taken, unknown = take_graphs(self.kept)
+        if largest is not None:
+            self._state("max_cudagraph_capture_size", largest, False)
+        self.not_modelled = [name for name in self.not_modelled if name not in taken]
+        self.heavy += unknown
+
     def result(self) -> ParsedCommand:
         """What was read."""
+        if any(name in self.not_modelled for name in GRAPH_FLAGS):
+            self._graphs()
         return ParsedCommand(
             "vllm", self.settings, self.unresolved, list(dict.fromkeys(self.no_effect)), list(dict.fromkeys(self.not_modelled)),
             self.unknown, self.warnings, json_settings=self.json, kept=self.kept, heavy=self.heavy,

@@ -43,7 +43,7 @@ def quoted_launch(words: list[str]) -> str | None:
     """The word that is a launch command by itself, as in ``ssh host 'vllm serve …'``."""
     for word in words:
         if re.match(
-            r"\s*(?:[A-Z_]+=\S+\s+|exec\s+)*(?:\S*/)?(?:vllm\s+serve|python3?\s+-m\s+(?:vllm|sglang)\.|(?:ba|z)?sh\s+-\w*c\s)",
+            r"\s*(?:(?:cd|source|\.|export|set|ulimit|conda|module)\s[^&;\n]*(?:&&|;)\s*){0,8}(?:[A-Z_]+=\S+\s+|exec\s+)*(?:\S*/)?(?:vllm\s+serve|python3?\s+-m\s+(?:vllm|sglang)\.|(?:ba|z)?sh\s+-\w*c\s)",
             word,
         ):
             return word

@@ -26,7 +26,7 @@ _HUMAN = r"(-?\d{1,18}(?:\.\d{1,12})?)([kKmMgGtT])"
 class Flag:
     """One flag: its names, arity (0 switch, 1 value, -1 one or more), type, and effect on GPU memory.
 
-    ``heavy`` ones can move GiB without being modelled; ``stated`` ones have no effect and are settings all the same.
+    ``heavy`` ones can move GiB without being modelled, but for their ``neutral`` values; ``stated`` ones have no effect and are settings all the same.
     """
 
     names: tuple[str, ...]
@@ -37,6 +37,7 @@ class Flag:
     retired: bool
     heavy: bool = False
     stated: bool = False
+    neutral: tuple[str, ...] = ()
 
     @property
     def setting(self) -> str:
@@ -52,8 +53,11 @@ def _rows() -> dict[str, dict[str, Any]]:
 @cache
 def _flag(name: str) -> Flag:
     row = _rows()[name]
-    marks = (bool(row.get(mark)) for mark in ("retired", "heavy", "stated"))
-    return Flag(tuple(row["names"]), row["arity"], row["type"], row["effect"], row.get("why"), *marks)
+    retired, heavy, stated = (bool(row.get(mark)) for mark in ("retired", "heavy", "stated"))
+    return Flag(
+        tuple(row["names"]), row["arity"], row["type"], row["effect"], row.get("why"), retired, heavy, stated,
+        tuple(row.get("neutral", ())),
+    )  # fmt: skip
 
 
 def flag_names() -> list[str]:

@@ -21,6 +21,10 @@ _SHORT_DASH = re.compile(r"(?<!\S)[\u2013\u2212](?=(?:tp|pp|dp|dcp|ep|q|m|c|ngl)
 _COLLAPSED = re.compile(r"(?<=\s)\\[ \t]+(?=--?[A-Za-z])")  # a continuation mark whose line end a web page lost
 _RUN = re.compile(r"[^ \t\n'\"\\#$&|;<>2]+")
 _QUOTED_RUN = re.compile(r"[^\"\\$]+")
+_ENTITY = re.compile(
+    r"&(?:#\d{1,6}|#[xX][0-9a-fA-F]{1,5}|amp|lt|gt|quot|apos|nbsp|dash|ndash|mdash|hyphen|bsol|dollar|equals|num|grave|lcub|rcub"
+    r"|lbrace|rbrace|[lr]squo|[lr]dquo|hellip|lowbar|sol|colon|comma);"
+)
 CONTINUATIONS = ("\\", "^", "`")
 
 
@@ -40,7 +44,11 @@ class Line:
 
 
 def straighten(text: str) -> str:
-    """Typographic quotes, dashes and spaces of web pages as a shell would want them; escaped colours taken out."""
+    """Entities, typographic quotes, dashes and spaces of web pages as a shell would want them; escaped colours taken out."""
+    if _ENTITY.search(text):
+        import html
+
+        text = _ENTITY.sub(lambda entity: html.unescape(entity[0]), text)
     for wrong, right in _TYPOGRAPHY.items():
         text = text.replace(wrong, right)
     text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", text)
@@ -48,29 +56,36 @@ def straighten(text: str) -> str:
     return _LONG_DASH.sub("--", text)
 
 
-def join_continuations(text: str) -> tuple[list[str], bool]:
-    """Logical lines, and whether the text ends in a continuation mark: it was cut off.
+def join_continuations(text: str) -> tuple[list[str], bool, dict[int, list[str]]]:
+    """Logical lines; whether the text ends in a continuation mark: it was cut off; and what a shell would not have joined.
 
-    A line that starts with a flag continues the one before it even without a mark, as in pages that lost them.
+    A line that starts with a flag continues the one before it even without a mark, as in pages that lost them. A blank or
+    comment line after a mark ends a command in a shell; what follows is joined all the same, and its first words are named
+    by the place of the logical line.
     """
     joined: list[list[str]] = []
-    open_mark = cut = False
+    ended: dict[int, list[str]] = {}
+    open_mark = cut = gap = blank = False
     for raw in text.split("\n"):
         trimmed = raw.rstrip(" \t")
         mark = trimmed.endswith(CONTINUATIONS)
         body = trimmed[:-1].rstrip(" \t") if mark else raw
         flag = re.match(r"\s*--?[A-Za-z]", body) is not None
-        comment = body.lstrip().startswith("#")
-        if joined and open_mark and comment:
+        if joined and open_mark and (not body.strip() or body.lstrip().startswith("#")):
+            gap, blank = True, blank or not body.strip()
             continue
-        if joined and joined[-1][0].strip() and (open_mark or flag) and body.strip():
+        follows = flag or (open_mark and not blank)
+        if joined and joined[-1][0].strip() and follows and body.strip():
             joined[-1].append(body.lstrip() if flag else body.strip())
+            if gap:
+                ended.setdefault(len(joined) - 1, []).append(body.split()[0].partition("=")[0])
         else:
             joined.append([body])
-        open_mark = mark
+            gap = False
+        open_mark, blank = mark, False
         if raw.strip():
             cut = open_mark
-    return [" ".join(pieces) for pieces in joined], cut
+    return [" ".join(pieces) for pieces in joined], cut, ended
 
 
 def split_line(text: str) -> list[Line]:

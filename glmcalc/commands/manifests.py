@@ -25,6 +25,8 @@ _LITERAL = re.compile(
 )
 _DOCKERFILE = re.compile(r"(?m)^[ \t]*(FROM|ENTRYPOINT|CMD)[ \t]+((?:[^\n\\]|\\.|\\\n)*)")
 _ITEM = re.compile(r"(?m)^[ \t]*-[ \t]+\S")
+_COMPOSE_DOLLAR = re.compile(r"\$\$(?=[A-Za-z_{])")  # a dollar that is the container's shell's to expand
+_DOTENV = re.compile(r"(?m)^[ \t]*(?:export[ \t]+)?([A-Za-z_]\w*)=(.*)$")
 _ARGUMENT_KEYS = ("entrypoint", "command", "args", "vllm_args", "extraArgs", "extra_args")
 
 
@@ -51,13 +53,24 @@ def launches_in_manifest(text: str) -> list[Launch]:
         if listed is not None:
             return listed
     found: list[Launch] = []
+    dotenv, text = _dotenv(text)
     documents, seen = _documents(text), set[int]()
     for document in documents:
-        for node, inherited in _containers(document, {}, seen):
+        for node, inherited in _containers(document, {"dotenv": dotenv}, seen):
             launch = _from_container(node, inherited)
             if launch is not None:
                 found.append(launch)
     return found
+
+
+def _dotenv(text: str) -> tuple[dict[str, str], str]:
+    """Lines of an ``.env`` file above the first of a manifest, and the text without them."""
+    lines = text.split("\n")
+    above = next(
+        (at for at, line in enumerate(lines) if line.strip() and line[:1] != "#" and not _DOTENV.fullmatch(line)), 0
+    )
+    stated = {match[1]: match[2].strip().strip("'\"") for match in map(_DOTENV.fullmatch, lines[:above]) if match}
+    return (stated, "\n".join(lines[above:])) if stated else ({}, text)
 
 
 def _docker_inspect(text: str) -> list[Launch] | None:
@@ -172,8 +185,20 @@ def _from_container(node: dict[str, Any], context: dict[str, Any]) -> Launch | N
     image = context.get("image")
     if "vllm_args" in node or str(context.get("modelFormat", "")).startswith("vllm"):
         image = "vllm"
-    found = _from_words(words, environment, str(image) if image is not None else None)
+    words = [_COMPOSE_DOLLAR.sub("$", word) for word in words]
+    found = _from_words(words, environment, _image_name(image))
     return found[0] if found else None
+
+
+def _image_name(stated: Any) -> str | None:
+    """An image as one name; the values of a Helm chart hold its parts."""
+    if not isinstance(stated, dict):
+        return None if stated is None else str(stated)
+    registry, repository, tag, digest = (stated.get(part) for part in ("registry", "repository", "tag", "digest"))
+    if not (repository := repository or stated.get("name")):
+        return None
+    name = "/".join(str(part).strip("/") for part in (registry, repository) if part)
+    return f"{name}{f':{tag}' if tag else ''}{f'@{digest}' if digest else ''}"
 
 
 def _from_words(words: list[str], environment: dict[str, str], image: str | None) -> list[Launch]:
@@ -227,7 +252,7 @@ def _quoted(words: list[str]) -> str:
 
 def _environment(context: dict[str, Any]) -> dict[str, str]:
     stated: dict[str, str] = {}
-    for key in ("env", "environment"):
+    for key in ("dotenv", "env", "environment"):
         value = context.get(key)
         if isinstance(value, dict):
             stated.update({str(name): str(text) for name, text in value.items() if text is not None})

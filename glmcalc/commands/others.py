@@ -6,12 +6,13 @@ import re
 
 from glmcalc.commands.flags import human_int, number
 from glmcalc.commands.parsed import Launch, ParsedCommand
+from glmcalc.commands.typos import slip_of
 from glmcalc.commands.variables import expand
 from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Mapping
 
 
 _SGLANG: dict[str, tuple[str, str]] = {
@@ -55,11 +56,14 @@ _MORE: dict[str, dict[str, tuple[str, bool]]] = {
     },
 }  # fmt: skip
 _TABLES = {"sglang": (_SGLANG, _MORE["sglang"]), "llama.cpp": (_LLAMA, _MORE["llama.cpp"])}
+# Flags besides, which are near one of those above without being meant for it.
+_NEIGHBOURS = {"sglang": _SGLANG_OTHERS, "llama.cpp": ("--batch-size",)}
+_VISIBLE = ("CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES")
 _ALL = {"auto": "-1", "all": "-2"}  # of -ngl, as llama.cpp counts them
 
 
 def read_other(launch: Launch) -> ParsedCommand:
-    """Settings of an SGLang or llama-server command; flags that are not read are listed as not modelled.
+    """Settings of an SGLang or llama-server command; flags that are not read are listed as not modelled, mistyped ones as unknown.
 
     Raises:
         InputError: a number that is none.
@@ -68,6 +72,7 @@ def read_other(launch: Launch) -> ParsedCommand:
     settings: dict[str, Any] = {}
     unresolved: list[str] = []
     others: list[str] = []
+    mistyped: dict[str, str | None] = {}
     more: dict[str, Any] = {}
     kept: list[str] = []
     words = launch.words
@@ -76,7 +81,9 @@ def read_other(launch: Launch) -> ParsedCommand:
         name, equals, attached = words[at].partition("=")
         known = _lookup(table, name, launch.engine)
         if known is None:
-            if re.match(r"--?[A-Za-z]", name):
+            if close := _mistyped(launch.engine, name):
+                mistyped[name] = close
+            elif re.match(r"--?[A-Za-z]", name):
                 others.append(name)
                 if not _take_more(launch, words, at, more):
                     kept += _with_values(launch, words, at)
@@ -92,9 +99,48 @@ def read_other(launch: Launch) -> ParsedCommand:
             settings[setting] = _convert(setting, text, kind)
     if launch.engine == "sglang" and words and not words[0].startswith("-") and "model" not in settings:
         settings["model"] = words[0]
+    warnings = _visible(launch, more) if launch.engine == "llama.cpp" else []
+    unknown: list[dict[str, str | None]] = [{"flag": flag, "nearest": close} for flag, close in mistyped.items()]
     return ParsedCommand(
-        launch.engine, settings, unresolved, [], list(dict.fromkeys(others)), kept=kept, engine_settings=more
+        launch.engine,
+        settings,
+        unresolved,
+        [],
+        list(dict.fromkeys(others)),
+        unknown,
+        warnings,
+        kept=kept,
+        engine_settings=more,
     )
+
+
+def visible_devices(environment: Mapping[str, str]) -> tuple[str, int] | None:
+    """The variable that limits which GPUs a process sees, as it is written, and how many it names; None where none does."""
+    for name in _VISIBLE:
+        devices = [one.strip() for one in environment.get(name, "").split(",")]
+        if all(re.fullmatch(r"\d+|(GPU|MIG)-[\w-]+", one) for one in devices):
+            return f"{name}={environment[name]}", len(devices)
+    return None
+
+
+def _visible(launch: Launch, more: dict[str, Any]) -> list[str]:
+    """llama.cpp spreads a model over all GPUs that it sees, unless told not to: so many are taken, and it is said."""
+    found = visible_devices(launch.environment)
+    if found is None or re.search(r"(-sm|--split-mode)[= ]none\b", " ".join(launch.words)):
+        return []
+    more["gpus"] = str(found[1])
+    return [f"{found[0]}: llama.cpp spreads the model over the {found[1]} GPUs that it sees."] if found[1] > 1 else []
+
+
+def _mistyped(engine: str, name: str) -> str | None:
+    """The flag that ``name`` was meant to be. What begins one is no slip: SGLang takes it for the whole."""
+    table, more = _TABLES[engine]
+    listed = (f"--{flag}" for flag in (*_HARMLESS[engine], *_HEAVY[engine]))
+    known = {*table, *more, *listed, *_NEIGHBOURS[engine]}
+    wanted = name.replace("_", "-")
+    if engine == "sglang" and any(flag.startswith(wanted) for flag in known):
+        return None
+    return slip_of(wanted, known)
 
 
 def _take_more(launch: Launch, words: list[str], at: int, more: dict[str, Any]) -> bool:
@@ -210,11 +256,11 @@ _HEAVY = {
 
 
 def _lookup(table: dict[str, tuple[str, str]], name: str, engine: str) -> tuple[str, str] | None:
-    if engine != "sglang" or not name.startswith("--"):
+    if not name.startswith("--"):
         return table.get(name)
-    wanted = name.replace("_", "-")
-    if wanted in table:
-        return table[wanted]
+    wanted = name.replace("_", "-")  # both engines take either
+    if wanted in table or engine != "sglang":
+        return table.get(wanted)
     matches = {known for known in (*table, *_SGLANG_OTHERS) if known.startswith(wanted)}
     targets = {table[known][0] for known in matches if known in table}
     if len(wanted) >= 8 and len(targets) == 1 and len(matches) == len([known for known in matches if known in table]):

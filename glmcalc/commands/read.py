@@ -96,7 +96,7 @@ def _launches(pasted: str) -> list[Launch]:
         if found:
             return found
     found = find_launches(text)
-    return found or _bare_flags(text)
+    return found or _bare_flags(text) or _bare_config(text)
 
 
 def _bare_flags(text: str) -> list[Launch]:
@@ -116,20 +116,22 @@ def _bare_flags(text: str) -> list[Launch]:
     return found[:1]
 
 
-def _config_file(launch: Launch, text: str) -> dict[str, Any]:
-    """Flags of a ``--config`` file that is shown in the same paste, in a fence of its own."""
-    if not any(word == "--config" or word.startswith("--config=") for word in launch.words):
-        return {}
-    for body in re.findall(r"```ya?ml\n(.*?)```", text, re.DOTALL):
-        import yaml
+def _bare_config(text: str) -> list[Launch]:
+    """The lines of a ``--config`` file without a command."""
+    from glmcalc.commands.arguments import config_words
+    from glmcalc.commands.config_file import config_alone
 
-        try:
-            data = yaml.safe_load(body)
-        except (yaml.YAMLError, ValueError, RecursionError):
-            continue
-        if isinstance(data, dict):
-            return {str(name): value for name, value in data.items()}
-    raise InputError(
-        "config", "a file", "the file's lines in the paste",
-        "The flags are in a --config file that the text does not show; paste the file's lines.",
-    )  # fmt: skip
+    stated = config_alone(text)
+    if not stated:
+        return []
+    launch = Launch("vllm", config_words(stated))
+    launch.warnings.append("The text holds the lines of a --config file without a command; they are read as vLLM's.")
+    return [launch]
+
+
+def _config_file(launch: Launch, text: str) -> dict[str, Any]:
+    if not any(word.partition("=")[0] == "--config" for word in launch.words):
+        return {}
+    from glmcalc.commands.config_file import config_flags
+
+    return config_flags(launch.words, text, launch.warnings)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from glmcalc.commands.arrays import quoted_launch, split_variables, take_arrays
-from glmcalc.commands.images import image_engine
+from glmcalc.commands.containers import ASSIGNMENT, container_environment, image_of, launch_in, with_entrypoint
 from glmcalc.commands.lexing import Line, join_continuations, split_line
 from glmcalc.commands.parsed import Launch
 from glmcalc.commands.variables import LITERAL_DOLLAR, LITERAL_PERCENT, expand
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
     from typing import Mapping, Sequence
 
 
-_ASSIGNMENT = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)=(.*)", re.DOTALL)
 _SHELLS = ("bash", "sh", "zsh", "dash")
-_DOCKER_SWITCH = re.compile(r"-[ditP]+$|--(rm|init|privileged|detach|interactive|tty|read-only|no-healthcheck)$")
 _VLLM_MODULE = re.compile(r"vllm\.entrypoints(\.\w+)*\.api_server$|vllm\.entrypoints\.cli\.main$")
-_IMAGE = re.compile(r"(?:[\w.-]+:\d+/)?[\w.-]+(?:/[\w.-]+)*(?::[\w.-]+)?(?:@sha256:\w+)?")
 _INLINE = re.compile(r"(?<!`)`([^`\n]+)`(?!`)")
 _LAUNCHES = re.compile(r"(?:vllm serve|api_server|launch_server|llama-server)[ \t]")
+_UNIT_VARIABLES = re.compile(r"(?m)^[ \t]*Environment[ \t]*=[ \t]*(?=[\"']?[A-Za-z_]\w*=)")
+_UNIT_LINE = re.compile(
+    r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=[ \t]*[-@:+!]{0,3}"
+    r"(?=\S*(?:vllm|python3?|sglang|llama-server|docker|podman|nerdctl|env|bash|sh)[ \t])"
+)
+_SET_IN_PLACE = re.compile(r"\$\{([A-Za-z_]\w*):?=([^}]*)\}")
 _MOST_LINES, _MOST_LAUNCHES = 400, 20
 
 
@@ -33,7 +36,7 @@ def find_launches(text: str, variables: dict[str, str] | None = None, depth: int
         InputError: a quote that never closes in a line that launches something.
     """
     known: dict[str, str] = variables if variables is not None else {}
-    logical, cut = join_continuations(take_arrays(_undressed(text), known))
+    logical, cut, ended = join_continuations(take_arrays(_undressed(text), known))
     found: list[Launch] = []
     index = 0
     while index < len(logical) and len(found) < _MOST_LAUNCHES:
@@ -41,11 +44,20 @@ def find_launches(text: str, variables: dict[str, str] | None = None, depth: int
         for command in commands:
             launch = _read_line(command, known, depth)
             if launch is not None:
+                launch.warnings += [_ended(ended[line]) for line in range(index, index + used) if line in ended]
                 found.append(launch)
         index += used
     if found and cut:
         found[-1].cut = True
     return found
+
+
+def _ended(words: Sequence[str]) -> str:
+    named = ", ".join(dict.fromkeys(words))
+    return (
+        f"A shell ends the command at the blank or comment line inside it; what follows is read all the same: {named}. "
+        "Take that line out."
+    )
 
 
 def _undressed(text: str) -> str:
@@ -71,9 +83,7 @@ def _undressed(text: str) -> str:
     if stripped.startswith("`") and stripped.endswith("`") and stripped.count("`") == 2:
         body = stripped[1:-1]
     body = _INLINE.sub(lambda code: f"\n{code[1]}\n" if _LAUNCHES.search(code[1]) else code[0], body)
-    body = re.sub(
-        r"(?m)^[ \t]*(?:ExecStart|command)[ \t]*=[ \t]*[-@]?(?=\S*(?:vllm|python3?|sglang|llama-server)[ \t])", "", body
-    )
+    body = _UNIT_LINE.sub("", _UNIT_VARIABLES.sub("", body))
     return re.sub(r"(?m)^[ \t]*(?:\$|>|❯|➜)[ \t]+", "", body)
 
 
@@ -102,14 +112,17 @@ def _prompted(line: str) -> str:
 def _read_line(line: Line, variables: dict[str, str], depth: int) -> Launch | None:
     words = list(line.words)
     environment = _assignments(words, variables)
+    for setting in _SET_IN_PLACE.finditer(" ".join(words)):
+        variables.setdefault(setting[1], expand(setting[2], variables)[0])
     if not words:
         return None
     if words[0] in ("export", "set", "setx", "local", "declare", "readonly"):
         for word in words[1:]:
-            match = _ASSIGNMENT.fullmatch(word)
+            match = ASSIGNMENT.fullmatch(word)
             if match:
                 variables[match[1]] = expand(match[2], variables)[0]
         return None
+    words = with_entrypoint(words)
     launch = _inside_shell(words, variables, depth) or _find(words, variables)
     if launch is None:
         return None
@@ -121,7 +134,7 @@ def _read_line(line: Line, variables: dict[str, str], depth: int) -> Launch | No
                 "command", line.unclosed, "text with closed quotes", f"A quote never closes: {line.unclosed}."
             )
     launch.variables = {**variables, **launch.variables}
-    launch.image = launch.image or _image([expand(word, launch.variables)[0] for word in words])
+    launch.image = launch.image or image_of([expand(word, launch.variables)[0] for word in words])
     launch.words = split_variables(launch.words, launch.variables)
     launch.environment = {
         **{name: value for name, value in variables.items() if name.isupper()},
@@ -140,7 +153,7 @@ def _assignments(words: list[str], variables: dict[str, str]) -> dict[str, str]:
     taken: dict[str, str] = {}
     at = 1 if words and words[0] == "env" else 0
     for word in words[at:]:
-        match = _ASSIGNMENT.fullmatch(word)
+        match = ASSIGNMENT.fullmatch(word)
         if match is None or match[2].startswith("("):
             break
         taken[match[1]] = expand(match[2], variables)[0]
@@ -160,7 +173,7 @@ def _inside_shell(words: Sequence[str], variables: dict[str, str], depth: int) -
         for script in words[at + 1 :]:
             if not script.startswith("-") and re.search(r"\s", script):
                 inner = dict(variables)
-                inner.update(_container_environment(words[:at], variables))
+                inner.update(container_environment(words[:at], variables))
                 found = find_launches(_literal(script), inner, depth + 1)
                 return found[0] if found else None
         break  # no script after this shell, so none after a later one
@@ -195,63 +208,8 @@ def _find(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
             )
         if re.search(r"(?:^|[/\\])llama-server(?:\.exe)?$", word):
             return _launch("llama.cpp", words, at + 1, variables)
-    return _container(words, variables)
+    return launch_in(words, variables)
 
 
 def _launch(engine: str, words: Sequence[str], start: int, variables: Mapping[str, str]) -> Launch:
-    return Launch(engine, list(words[start:]), _container_environment(words[:start], variables))
-
-
-def _container(words: Sequence[str], variables: Mapping[str, str]) -> Launch | None:
-    """Arguments after the image of ``docker run``, or of a fragment that begins with the image."""
-    at, runner = _image_at(words)
-    image = expand(words[at], variables)[0] if at is not None else ""
-    if at is None or not _IMAGE.fullmatch(image):
-        return None
-    engine = image_engine(image)
-    if engine is None or (not runner and "/" not in image and ":" not in image):
-        return None
-    launch = Launch(engine, list(words[at + 1 :]), _container_environment(words[:at], variables))
-    if not runner:
-        launch.warnings.append("The text begins at the container image; what stood before it is missing.")
-    return launch
-
-
-def _image_at(words: Sequence[str]) -> tuple[int | None, bool]:
-    """Where the image of ``docker run`` stands, and whether there is a runner before it; without one, the first word."""
-    runner = next(
-        (i for i, word in enumerate(words) if word.rsplit("/", 1)[-1] in ("docker", "podman", "nerdctl")), None
-    )
-    at = 0
-    if runner is not None:
-        if "run" not in words[runner:]:
-            return None, True
-        at = words.index("run", runner) + 1
-        while at < len(words) and words[at].startswith("-"):
-            single = "=" in words[at] or _DOCKER_SWITCH.fullmatch(words[at]) is not None
-            at += 1 if single else 2
-    return (at if at < len(words) else None), runner is not None
-
-
-def _image(words: Sequence[str]) -> str | None:
-    """The image that a line names, if it does; a program in its place is none."""
-    at, runner = _image_at(words)
-    if at is None or not _IMAGE.fullmatch(words[at]):
-        return None
-    return words[at] if runner or (image_engine(words[at]) and ("/" in words[at] and ":" in words[at])) else None
-
-
-def _container_environment(words: Sequence[str], variables: Mapping[str, str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for at, word in enumerate(words):
-        stated = None
-        if word in ("-e", "--env") and at + 1 < len(words):
-            stated = words[at + 1]
-        elif word.startswith("--env="):
-            stated = word[6:]
-        match = _ASSIGNMENT.fullmatch(stated) if stated else None
-        if match:
-            value, still_open = expand(match[2], variables)
-            if not still_open:
-                found[match[1]] = value
-    return found
+    return Launch(engine, list(words[start:]), container_environment(words[:start], variables))

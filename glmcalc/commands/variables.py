@@ -12,7 +12,7 @@ LITERAL_DOLLAR = "\ue000"  # a dollar that does not expand, until the end of the
 LITERAL_PERCENT = "\ue001"
 # Compiled at first use: most words hold nothing that expands.
 _VARIABLE = (
-    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?-([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
+    r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::?[-=]([^}]*))?\}|\$\(([A-Za-z_][A-Za-z0-9_]*)\)|\$([A-Za-z_][A-Za-z0-9_]*)"
     r"|%([A-Za-z_][A-Za-z0-9_]*)%"
 )
 _MOST_PUT_IN, _LONGEST_VALUE = 64, 20_000  # values that name each other would grow without end

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import load_csv, load_json, load_jsonl
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Iterable, Mapping
+    from typing import Any, Iterable, Iterator
 
 
 PROVENANCE = ("source", "date", "kind")
@@ -62,7 +63,7 @@ def glossary() -> list[dict[str, Any]]:
 
 
 def sources() -> list[dict[str, Any]]:
-    """Every source in ``data/``: file, kind, latest date, and how many rows rest on it."""
+    """Every source in ``data/``: file, what of a row it is of, kind, latest date, and how many rows rest on it."""
     tables: dict[str, list[dict[str, Any]]] = {
         "observations.jsonl": observations(),
         "checkpoints.jsonl": checkpoints(),
@@ -108,8 +109,38 @@ def sources() -> list[dict[str, Any]]:
     }
     out = []
     for file, rows in tables.items():
-        counted = Counter((row["source"], row["kind"]) for row in rows)
-        for (source, kind), count in counted.items():
-            dates = [row["date"] for row in rows if row["source"] == source and row["kind"] == kind]
-            out.append({"file": file, "kind": kind, "date": max(dates), "rows": count, "source": source})
+        cited = [one for row in rows for one in _cited(row)]
+        if file.startswith("engine_") and (newest := load_json(file).get("newest_known_source")):
+            cited.append(((newest, "spec", "newest release"), max(row["date"] for row in rows)))
+        for (source, kind, of), count in Counter(key for key, _ in cited).items():
+            dates = [date for key, date in cited if key == (source, kind, of)]
+            out.append({"file": file, "of": of, "kind": kind, "date": max(dates), "rows": count, "source": source})
     return out
+
+
+# Columns beside ``source`` whose figure is another's: what it is of, its kind, and the column with its date.
+_OWN_SOURCE = {
+    "memory_gib_engine_source": ("memory_gib_engine", "measured", "date"),
+    "memory_gib_nvidia_smi_source": ("memory_gib_nvidia_smi", "measured", "date"),
+    "price_source": ("price", "measured", "price_date"),
+}
+
+
+def _cited(row: Mapping[str, Any]) -> Iterator[tuple[tuple[str, str, str], str]]:
+    """What a row rests on, each as ``(source, kind, of what)`` and date: its source, and every field that is addresses."""
+    yield (row["source"], row["kind"], "row"), row["date"]
+    for name, value in row.items():
+        of, kind, date = _OWN_SOURCE.get(name, ("more", row["kind"], "date"))
+        if name != "source":
+            for url in _addresses(value):
+                yield (url, kind, of), row.get(date) or row["date"]
+
+
+def _addresses(value: object) -> list[str]:
+    """Addresses of a field that is nothing else, or of what lies inside it."""
+    if isinstance(value, Mapping):
+        return [url for part in value.values() for url in _addresses(part)]
+    if isinstance(value, (list, tuple)):
+        return [url for part in value for url in _addresses(part)]
+    words = value.split() if isinstance(value, str) else []
+    return words if words and all(word.startswith(("https://", "http://")) for word in words) else []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from glmcalc.facts.columns import cut, either, every, larger, root, rounded, smaller
 from glmcalc.facts.frozen import record
 
@@ -99,6 +101,15 @@ def gib(value: int | float, places: int = 2) -> str:
 def gb(value: int | float, places: int = 2) -> str:
     """``value`` bytes as GB, without the unit."""
     return f"{value / GB:,.{places}f}"
+
+
+def at_least(count: float) -> str:
+    """``count`` cut to one place, never rounded up: what surely holds.
+
+    >>> at_least(4.97), at_least(5.0), at_least(1_234.56)
+    ('4.9', '5.0', '1,234.5')
+    """
+    return f"{math.floor(round(10 * count, 6)) / 10:,.1f}"
 
 
 def engine_gib(value: int) -> str:

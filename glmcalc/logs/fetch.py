@@ -137,11 +137,13 @@ class _Job:
 
     def _read(self, answer: Any) -> None:
         taken: list[bytes] = []
-        size = 0
+        size, promised = 0, answer.length  # bytes by Content-Length; None where it is not stated
         while size <= self._limit:
             part = answer.read(min(65536, self._limit + 1 - size))
             if not part:
                 self.body = b"".join(taken)
+                if promised is not None and size < promised:  # a read to the end of a cut answer raises nothing
+                    self.problem = f"answered with {size:,} of the {promised:,} bytes that it announced"
                 return
             taken.append(part)
             size += len(part)

@@ -49,7 +49,7 @@ class Reading:
         counters: name to value since the process began, over all engines; ``prompt_above_1000`` and the like count
             observations above an edge of a histogram. A name that the scrape does not hold is absent, not 0.
         running, waiting: requests; running is that of the fullest engine. None where not exported.
-        kv_usage: share of the KV blocks in use, 0 to 1, of the fullest engine.
+        kv_usage: share of the KV blocks in use, 0 to 1, of the fullest engine; None where it is no such share.
         free_bytes: least ``DCGM_FI_DEV_FB_FREE`` of any GPU in it; None where it is not part of the scrape.
         config: labels of ``vllm:cache_config_info``.
         model: ``model_name`` as the server calls it.
@@ -179,12 +179,16 @@ def _reading(samples: list[Sample], time: float | None) -> Reading:
     return Reading(
         time, began, _counters(sound), _most(gauges, "vllm:num_requests_running"),
         sum(gauges["vllm:num_requests_waiting"]) if "vllm:num_requests_waiting" in gauges else None,
-        _most(gauges, "vllm:kv_cache_usage_perc"), int(min(free) * MIB) if free else None, config, model,
+        _share(_most(gauges, "vllm:kv_cache_usage_perc")), int(min(free) * MIB) if free else None, config, model,
     )  # fmt: skip
 
 
 def _most(gauges: Mapping[str, list[float]], name: str) -> float | None:
     return max(gauges[name]) if name in gauges else None
+
+
+def _share(value: float | None) -> float | None:
+    return value if value is not None and 0 <= value <= 1 else None
 
 
 def _counters(samples: list[Sample]) -> dict[str, float]:

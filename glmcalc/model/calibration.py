@@ -7,7 +7,7 @@ import json
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import names_of, record
 from glmcalc.facts.quantity import Band
-from glmcalc.model.deployment import MIB_LIMIT, Deployment
+from glmcalc.model.deployment import MIB_LIMIT, OFF_UNLESS_STATED, Deployment
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -51,7 +51,8 @@ class Calibration:
         settings = {
             name: value
             for name in names_of(Deployment)
-            if name not in _NOT_STORED and (value := getattr(self.measured_at, name)) not in (None, False, ())
+            if name not in _NOT_STORED and (value := getattr(self.measured_at, name)) not in (None, ())
+            if value is not False or name not in OFF_UNLESS_STATED
         }
         data = {
             "glmcalc_calibration": FORMAT,

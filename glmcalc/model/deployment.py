@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "zai-org/GLM-5.2-FP8"
 MTP_METHODS = ("mtp", "deepseek_mtp", "glm_mtp", "glm4_moe_mtp", "glm_moe_dsa_mtp")
 AUTO_LENGTHS = ("auto", -1)
+OFF_UNLESS_STATED = ("enable_expert_parallel", "enforce_eager")
 MIB_LIMIT = 1 << 50
 
 
@@ -30,6 +31,7 @@ class Deployment:
     Attributes:
         gpu: id in ``data/hardware.csv``; gpus: how many in all (None: what the parallel sizes need).
         max_model_len: tokens, or ``"auto"`` / -1 for the engine's auto-fit.
+        enable_chunked_prefill: None for the engine's default, which is on for these models.
         kv_cache_memory_bytes, available_kv_bytes, weights_bytes: bytes per GPU; the last two are as a log printed them.
         gpu_memory_bytes: memory of one GPU as a log printed it, for parts that are sold in several sizes.
         kept, speculative_extra: words of a pasted command, and JSON of its speculation, that no setting holds; they go
@@ -60,6 +62,7 @@ class Deployment:
     max_model_len: int | str | None = None
     max_num_seqs: int | None = None
     max_num_batched_tokens: int | None = None
+    enable_chunked_prefill: bool | None = None
     gpu_memory_utilization: float | None = None
     kv_cache_dtype: str | None = None
     block_size: int | None = None
@@ -107,9 +110,10 @@ class Deployment:
             value = getattr(self, name)
             if value is not None:
                 _check_whole(name, value, low, high)
-        for name in ("enable_expert_parallel", "enforce_eager"):
-            if not isinstance(getattr(self, name), bool):
-                raise InputError(name, getattr(self, name), "true or false")
+        for name in (*OFF_UNLESS_STATED, "enable_chunked_prefill"):
+            value = getattr(self, name)
+            if not isinstance(value, bool) and (value is not None or name in OFF_UNLESS_STATED):
+                raise InputError(name, value, "true or false")
         for name in (
             "model",
             "gpu",
@@ -183,8 +187,17 @@ class Deployment:
             from glmcalc.facts.secrets import mask_words
 
             kept = mask_words(kept)
+        flags = {
+            name: value
+            for name in COMMAND_FLAGS
+            if (value := getattr(self, name)) is not None and (value is not False or name not in OFF_UNLESS_STATED)
+        }
+        if self.max_cudagraph_capture_size is not None:
+            from glmcalc.commands.graphs import with_largest
 
-        flags = {name: getattr(self, name) for name in COMMAND_FLAGS if getattr(self, name) not in (None, False)}
+            kept = with_largest(kept, self.max_cudagraph_capture_size)
+            if self.max_cudagraph_capture_size == 0:
+                del flags["max_cudagraph_capture_size"]  # said as cudagraph_mode
         json_settings: dict[str, Any] = {}
         if self.speculative_method is not None or self.num_speculative_tokens is not None:
             speculation = {
@@ -201,7 +214,7 @@ class Deployment:
 COMMAND_FLAGS = (
     "quantization", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size",
     "decode_context_parallel_size", "prefill_context_parallel_size", "enable_expert_parallel", "kv_cache_dtype",
-    "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "block_size",
+    "max_model_len", "max_num_seqs", "max_num_batched_tokens", "enable_chunked_prefill", "gpu_memory_utilization", "block_size",
     "num_gpu_blocks_override", "kv_cache_memory_bytes", "enforce_eager", "max_cudagraph_capture_size",
 )  # fmt: skip
 

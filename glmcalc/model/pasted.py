@@ -13,13 +13,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
+_PROGRAMS = {"sglang": "SGLang", "llama.cpp": "llama-server"}
+
 
 def read_pasted(text: str) -> ParsedCommand:
     """Read a pasted launch command that is to be budgeted; its engine is in the settings.
 
     Raises:
-        InputError: no launch command, no model, a setting left to a variable, or a flag that is none of
-            vLLM's.
+        InputError: no launch command, no model, a setting left to a variable, or a flag that is none of vLLM's, or one of
+            another engine's mistyped.
     """
     if not text.strip():
         raise InputError("command", text, "a vllm serve command", "command: the text is empty.")
@@ -31,7 +33,8 @@ def read_pasted(text: str) -> ParsedCommand:
     for flag in parsed.unknown:
         name, close = str(flag["flag"]), flag["nearest"]
         hint = f" (did you mean {close}?)" if close else ""
-        raise InputError(name, name, f"a flag of vllm serve{hint}", f"{name} is not a flag of vllm serve{hint}.")
+        program = _PROGRAMS.get(str(parsed.engine), "vllm serve")
+        raise InputError(name, name, f"a flag of {program}{hint}", f"{name} is not a flag of {program}{hint}.")
     refuse_open(parsed, "The command", "give them as options")
     if "model" not in parsed.settings:
         raise InputError("model", None, "named in the command", "The command names no model.")

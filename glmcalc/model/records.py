@@ -111,6 +111,11 @@ def parallel_refusals(geometry: Geometry, record: str, device: Device, tp: int, 
                 f"decode context parallelism {dcp} with bf16 KV on {device.name}: the sparse bf16 kernels of Hopper do "
                 "not support it; --kv-cache-dtype fp8 does"
             )
+        if record == "nvfp4_ds_mla":
+            refusals.append(
+                f"decode context parallelism {dcp} with the nvfp4_ds_mla record: the sparse kernel that reads it takes "
+                "fp8_ds_mla only there; --kv-cache-dtype fp8_ds_mla does"
+            )
         if record == "fp8_ds_mla" and geometry.num_attention_heads // tp >= 32:
             refusals.append(
                 f"decode context parallelism with fp8_ds_mla needs fewer than 32 heads on each rank; "

@@ -8,7 +8,7 @@ from glmcalc.facts.engines import EngineVersion, check_engine, parse_version, ru
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.hardware import Device, Memory, device
-from glmcalc.facts.quantity import GIB
+from glmcalc.model.batch import check_batch, default_batch, filled_batch
 from glmcalc.model.checkpoint import Checkpoint, load_checkpoint, read_as
 from glmcalc.model.deployment import AUTO_LENGTHS, Deployment
 from glmcalc.model.notes import check_quantization, device_notes, length_trap
@@ -75,7 +75,7 @@ def resolve(asked: Deployment) -> Resolved:
     geometry = checkpoint.geometry
     _check_parallel(asked, geometry.num_attention_heads, tp, dcp)
     length, auto_fit = _length(asked, geometry.max_position_embeddings)
-    seqs, tokens = _batch(asked, chip)
+    seqs, tokens = _batch(asked, chip, length, warnings)
     utilization = _utilization(asked, version, warnings)
     record, refusals = resolve_record(asked.kv_cache_dtype, geometry, chip)
     block_size = asked.block_size or 64
@@ -186,24 +186,18 @@ def _length(asked: Deployment, longest: int) -> tuple[int, bool]:
     return length, False
 
 
-def _batch(asked: Deployment, chip: Device) -> tuple[int, int]:
-    """Defaults of ``engine/arg_utils.py:get_batch_defaults`` for the API server (vLLM 0.33.0)."""
-    memory = _memory(asked, chip)
-    total = memory.bytes if memory else 0
-    if total >= 160 * GIB:
-        seqs, tokens = 1024, 16384
-    elif total >= 70 * GIB and "a100" not in chip.id:
-        seqs, tokens = 1024, 8192
-    else:
-        seqs, tokens = 256, 2048
-    tokens = asked.max_num_batched_tokens or tokens
-    if asked.max_num_seqs is None:
-        return min(seqs, tokens), tokens
-    if asked.max_num_seqs > tokens:
-        if asked.max_num_batched_tokens is None:
-            return asked.max_num_seqs, asked.max_num_seqs
-        raise InputError("max_num_batched_tokens", tokens, f"at least max_num_seqs ({asked.max_num_seqs})")
-    return asked.max_num_seqs, tokens
+def _batch(asked: Deployment, chip: Device, length: int, warnings: list[str]) -> tuple[int, int]:
+    chunked = asked.enable_chunked_prefill is not False
+    stated = asked.max_num_batched_tokens
+    defaults = default_batch(chip, _memory(asked, chip))
+    seqs, tokens = filled_batch(asked.max_num_seqs, stated, length, defaults, chunked)
+    check_batch(stated, seqs, tokens, length, chunked)
+    if not chunked:
+        warnings.append(
+            f"Prefill is not chunked, so a step takes a whole prompt: max_num_batched_tokens is {tokens:,}. Without "
+            f"--no-enable-chunked-prefill it can be {min(defaults[1], tokens):,}."
+        )
+    return seqs, tokens
 
 
 def _utilization(asked: Deployment, version: EngineVersion, warnings: list[str]) -> float:

@@ -16,6 +16,7 @@ from glmcalc.model.deployment import OTHERS_OWN, Deployment
 from glmcalc.present.inputs import read_input, write_text
 from glmcalc.present.needs import NEEDS
 from glmcalc.present.report import Report
+from glmcalc.present.report_speed import MET
 
 EXAMPLES = "examples"
 _FORMATS = (".csv", ".toml", ".yaml", ".yml", ".json")
@@ -183,8 +184,8 @@ def make_reports(
         said: takes a line of progress.
 
     Returns:
-        For each: ``customer``, ``path`` (None where it failed), ``status`` (``made`` or ``failed``), ``seconds``, ``verdict``,
-        speed against the need, and ``reason`` of a failure.
+        For each: ``customer``, ``path`` (None where it failed), ``status`` (``made`` or ``failed``), ``seconds``, ``verdict``
+        (on memory), ``speed_need`` (speed against the need), and ``reason`` of a failure.
 
     Raises:
         InputError: ``out`` cannot be written.
@@ -197,6 +198,7 @@ def make_reports(
         made |= _made(lambda at=index: read(at), os.path.join(out, name))  # type: ignore[misc]
         made["seconds"] = round(time.perf_counter() - started, 3)
         word = made.get("verdict") or "failed"
+        word += f", speed {MET[made['speed_need']]}" if MET.get(made.get("speed_need", "")) else ""
         said(f"{index + 1}/{len(customers)}  {made['customer']}: {word}, {made['seconds']:.1f} s")
         reports.append(made)
     return reports

@@ -48,9 +48,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except SystemExit as stop:  # argparse, after --help
         return int(stop.code or 0)
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
 
 
 def _run(argv: list[str]) -> int:

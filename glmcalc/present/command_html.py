@@ -66,11 +66,13 @@ def engine_message(plan: Mapping[str, Any]) -> str:
     )
 
 
-def mend(plan: Mapping[str, Any], copy: bool = True, width: int = HALF) -> str:
+def mend(
+    plan: Mapping[str, Any], copy: bool = True, width: int = HALF, title: str = "The command that does work"
+) -> str:
     """The nearest command that fits: each change from old to new, what it gives, the whole line; empty where none.
 
     Args:
-        width: letters of a line, of the command.
+        width: letters of a line, of the command. title: of the section, HTML.
     """
     said = plan["verdict"].get("mend")
     if not said:
@@ -81,7 +83,7 @@ def mend(plan: Mapping[str, Any], copy: bool = True, width: int = HALF) -> str:
     words += [f"Cost: {str(said['cost']).rstrip('.')}"] if said.get("cost") else []
     note = f'<span class="gm-cap">{prose(". ".join(words))}.</span>' if words else ""
     return (
-        f'<section><h2>The command that does work</h2><p class="gm-change">{changes}{note}</p>'
+        f'<section><h2>{title}</h2><p class="gm-change">{changes}{note}</p>'
         f"{command_block(said['command'], flags, copy, width)}</section>"
     )
 

@@ -28,6 +28,10 @@ _WHOLE = ("gpus", "available_kv_bytes", "weights_bytes", "gpu_memory_bytes", "nu
 _SWITCHES = ("estimate_cudagraphs",)
 _OWN = (*_TEXTS, *_WHOLE, *_SWITCHES, *(name for name, _ in PRINTED), "calibration")
 
+# What an answer's ``deployment`` holds that no option states.
+_OF_AN_ANSWER = ("max_model_len_auto", "defaults_filled")
+_OF_LLAMACPP = ("file", "gpu_layers", "experts_on_cpu_layers")
+
 
 def read_deployment(path: str) -> tuple[dict[str, Any], ParsedCommand]:
     """Settings from a TOML or JSON file, and what its flags say besides.
@@ -41,6 +45,9 @@ def read_deployment(path: str) -> tuple[dict[str, Any], ParsedCommand]:
 def read_settings(stated: dict[str, Any]) -> tuple[dict[str, Any], ParsedCommand]:
     """Settings from names and values as such a file holds them, and what its flags say besides.
 
+    ``deployment`` of ``glmcalc budget --json`` is one too: null is a setting that is not stated, ``max_model_len_auto`` says
+    that the length is the engine's to find, ``defaults_filled`` says nothing of the deployment.
+
     Raises:
         InputError: a name that is neither an option nor a flag of ``vllm serve`` (the nearest is offered), or a value that the
             option of that name would refuse.
@@ -49,6 +56,12 @@ def read_settings(stated: dict[str, Any]) -> tuple[dict[str, Any], ParsedCommand
     from glmcalc.commands.parsed import Launch
     from glmcalc.model.pasted import refuse_open, settings_of
 
+    auto = stated.get("max_model_len_auto")
+    derived = (*_OF_AN_ANSWER, *(_OF_LLAMACPP if stated.get("engine") == "llama.cpp" else ()))
+    stated = {name: value for name, value in stated.items() if value is not None and name not in derived}
+    if auto is True:
+        stated["max_model_len"] = "auto"
+    one_pool(stated.get("available_kv_gib"), stated.get("available_kv_bytes"))
     own = {name: value for name, value in stated.items() if name in _OWN}
     others = {name: stated[name] for name in OTHERS_OWN if name in stated}
     flags = {name: value for name, value in stated.items() if name not in own and name not in others}
@@ -63,6 +76,16 @@ def read_settings(stated: dict[str, Any]) -> tuple[dict[str, Any], ParsedCommand
     for name, value in others.items():  # checked where the deployment is made
         settings[name] = tuple(value) if isinstance(value, list) else value
     return settings, parsed
+
+
+def one_pool(gib: object, size: object) -> None:
+    """Refuse a pool that is stated twice.
+
+    Raises:
+        InputError: both ``available_kv_gib`` and ``available_kv_bytes`` are given.
+    """
+    if gib is not None and size is not None:
+        raise InputError("available_kv_gib", gib, f"stated once: available_kv_bytes is {size}")
 
 
 def gib_bytes(name: str, text: str) -> int:

@@ -88,7 +88,9 @@ def _the_change(data: dict[str, Any], width: int) -> list[str]:
         if text:
             lines += _wrapped(f"{label}: {text}", width, "  ", "    ")
     if data["after"]:
-        lines += _wrapped(f"By the budget: {data['after']['verdict']['reason']}", width, "  ", "    ")
+        verdict = data["after"]["verdict"]
+        status = "" if verdict["status"] == "fits" else f" {verdict['status'].replace('_', ' ')}."
+        lines += _wrapped(f"By the budget:{status} {verdict['reason']}", width, "  ", "    ")
     return lines
 
 

@@ -64,7 +64,7 @@ def memory_as_sold(*gpus: str) -> Html:
         memory = chip.memory()
         if chip.id in gpus and memory is not None and chip.memory_gb is not None:
             rows.append({
-                "gpu": chip.id, "as sold, GB": chip.memory_gb, "as sold, if GB were GiB": chip.memory_gb,
+                "gpu": chip.id, "as sold, GB": chip.memory_gb, "that many GB, in GiB": chip.memory_gb * 10**9 / GIB,
                 "engine sees, GiB": memory.bytes / GIB, "basis": memory.basis,
             })  # fmt: skip
     return as_table(_round(pd.DataFrame(rows), 2).set_index("gpu"))

@@ -9,15 +9,16 @@ import pandas as pd
 from glmcalc.advise.calibrate import Calibrated
 from glmcalc.advise.pairs import pair_rows
 from glmcalc.advise.reconcile import explained, residuals
-from glmcalc.advise.tuning.gates import gate
 from glmcalc.advise.tuning.room import room_of
 from glmcalc.advise.tuning.stress import stress_plan
 from glmcalc.advise.upgrade import upgrade
 from glmcalc.budget.plan import plan
+from glmcalc.facts.gates import gate
 from glmcalc.facts.quantity import GIB
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.display import Html
 from glmcalc.present.frame_html import as_table
+from glmcalc.present.svg_chart import chart_svg
 
 _PAIR_COLUMNS = {
     "measured": "measured on", "foretold": "foretold", "moved": "what differs", "predicted_gib": "foretold, GiB",
@@ -158,7 +159,7 @@ def tuning_chart(log: Sequence[dict[str, Any]], deployment: Deployment, guide: S
     )
     rule = alt.Chart(pd.DataFrame({"utilization": [ceiling]})).mark_rule(strokeDash=[5, 4]).encode(y="utilization")
     text = rule.mark_text(align="left", dy=-6, x=4).encode(text=alt.value(f"ceiling by the budget, {ceiling:.3f}"))
-    return _svg(alt.layer(line, rule, text).properties(width=620, height=230))
+    return chart_svg(alt.layer(line, rule, text).properties(width=620, height=230))
 
 
 def stress_table(deployment: Deployment) -> Html:
@@ -186,12 +187,3 @@ def _course(rows: Sequence[dict[str, Any]], name: str) -> pd.DataFrame:
     hours.append(hours[-1] + (rows[-1]["hours"] or 0.0))
     shares = [row["gpu_memory_utilization"] for row in rows]
     return pd.DataFrame({"hours": hours, "utilization": [*shares, shares[-1]], "mode": name}).round(3)
-
-
-def _svg(chart: Any) -> Html:
-    """An Altair chart as inline SVG: it reads with scripts off, and asks no network."""
-    import vl_convert
-
-    return Html(
-        f'<div style="max-width:100%;overflow-x:auto">{vl_convert.vegalite_to_svg(chart.to_json())}</div>', "chart"
-    )

@@ -7,8 +7,9 @@ import re
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import nearest
-from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, read_deployment
+from glmcalc.present.deployment_file import PRINTED, gib_bytes, number, one_pool, read_deployment
 from glmcalc.present.others_flags import add_others_flag, others_settings
+from glmcalc.present.tty import terminal_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,11 +30,23 @@ ENGINE_FLAGS: tuple[tuple[tuple[str, ...], str, str], ...] = (
     (("--pipeline-parallel-size", "-pp"), "N", "groups of layers"),
     (("--data-parallel-size", "-dp"), "N", "replicas of attention"),
     (("--decode-context-parallel-size", "-dcp"), "N", "divides the KV cache over tensor-parallel ranks"),
-    (("--max-model-len",), "TOKENS", "longest request: 131072, 128k (128,000), 128K (131,072), 1M or auto"),
-    (("--max-num-seqs",), "N", "most requests at once"),
-    (("--max-num-batched-tokens",), "TOKENS", "tokens of one step"),
-    (("--gpu-memory-utilization",), "FRACTION", "share of each GPU's memory, above 0 to 1"),
-    (("--kv-cache-dtype",), "DTYPE", "auto, bfloat16, fp8, fp8_ds_mla or nvfp4_ds_mla"),
+    (
+        ("--max-model-len",),
+        "TOKENS",
+        "longest request: 131072, 128k (128,000), 128K (131,072), 1M or auto (default: the model's, 1M)",
+    ),
+    (("--max-num-seqs",), "N", "most requests at once (default: 1024 from 70 GiB of GPU on, A100 aside; else 256)"),
+    (
+        ("--max-num-batched-tokens",),
+        "TOKENS",
+        "tokens of one step (default: 8192; 16384 from 160 GiB on; 2048 where 256 requests are)",
+    ),
+    (("--gpu-memory-utilization",), "FRACTION", "share of each GPU's memory, above 0 to 1 (default: 0.92)"),
+    (
+        ("--kv-cache-dtype",),
+        "DTYPE",
+        "auto, bfloat16, fp8, fp8_ds_mla, nvfp4_ds_mla (default auto: bf16 on Hopper, plain fp8 on B200)",
+    ),
     (("--block-size",), "TOKENS", "tokens of a KV block (64)"),
     (("--num-gpu-blocks-override",), "N", "blocks, in place of what the profile finds"),
     (("--kv-cache-memory-bytes",), "BYTES", "pool of each GPU, in place of what the profile finds"),
@@ -51,8 +64,8 @@ argparse._ = str  # type: ignore[attr-defined]
 
 
 def help_formatter(prog: str) -> argparse.HelpFormatter:
-    """Help as written, at a width that does not ask for the terminal's (which would import shutil with its archives)."""
-    return argparse.RawDescriptionHelpFormatter(prog, width=110)
+    """Help as written, at the terminal's width, and never above 110."""
+    return argparse.RawDescriptionHelpFormatter(prog, width=min(terminal_columns() or 110, 110))
 
 
 class Parser(argparse.ArgumentParser):
@@ -61,13 +74,25 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise what argparse would print."""
         field, _, rest = message.removeprefix("argument ").partition(": ")
-        raise InputError(
-            field if rest else "arguments", rest or message, "as in --help", f"{message}. See {self.prog} --help."
-        )
+        see = f"See {self.prog} --help."
+        if field == "the following arguments are required":
+            first = rest.split(", ")[0].removeprefix("--").replace("-", "_")
+            raise InputError(first, None, "given", f"{first} is missing: give {rest}. {see}")
+        if rest == "expected one argument":
+            raise InputError(field, None, "a value", f"{field} has no value after it. {see}")
+        raise InputError(field if rest else "arguments", rest or message, "as in --help", f"{message}. {see}")
 
 
-def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
-    """The options that say a deployment."""
+_NO_PRICES = "of glmcalc size and report; this answer holds none"
+
+
+def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True, prices: str = _NO_PRICES) -> None:
+    """The options that say a deployment.
+
+    Args:
+        gpu: whether the answer depends on one; where it does not, ``--gpu`` is taken all the same.
+        prices: what ``--prices`` is for.
+    """
     parser.add_argument("command", nargs="?", metavar="COMMAND", help="a pasted vllm serve command, in quotes")
     engine = parser.add_argument_group("the engine's flags, under vLLM's own names")
     engine.add_argument(
@@ -78,14 +103,15 @@ def add_deployment(parser: argparse.ArgumentParser, gpu: bool = True) -> None:
     for names, text in ENGINE_SWITCHES:
         engine.add_argument(*names, action="store_true", help=text)
     ours = parser.add_argument_group("beside the engine's flags")
-    if gpu:
-        ours.add_argument("--gpu", metavar="ID", help="such as h200_sxm; glmcalc hardware lists them")
+    where = "such as h200_sxm; glmcalc hardware lists them" if gpu else "not needed: the same on every GPU"
+    ours.add_argument("--gpu", metavar="ID", help=where)
     ours.add_argument("--gpus", metavar="N", help="how many (default: what the parallel sizes need)")
     ours.add_argument(
         "--engine", metavar="NAME", help="vllm, sglang or llama.cpp, whose own flags are taken too (budget)"
     )
     ours.add_argument("--engine-version", metavar="X.Y.Z", help="release of the engine (default: the newest known)")
     ours.add_argument("--deployment", metavar="FILE", help="TOML or JSON with the same names")
+    ours.add_argument("--prices", metavar="FILE", help=prices)
     if gpu:
         ours.add_argument("--available-kv-gib", metavar="X", help="pool of each GPU in GiB, as a log printed it")
         ours.add_argument("--available-kv-bytes", metavar="N", help="the same in bytes")
@@ -172,6 +198,10 @@ def deployment_of(args: argparse.Namespace) -> tuple[Deployment, ParsedCommand |
     from glmcalc.model.deployment import Deployment
     from glmcalc.model.pasted import merge_parsed, overridden
 
+    if getattr(args, "prices", None) is not None:
+        from glmcalc.speed.price import load_prices
+
+        load_prices(args.prices)  # refused where it is no such file, also where no price is shown
     settings: dict[str, Any] = {}
     parsed: ParsedCommand | None = None
     sources: list[tuple[Callable[[Any], tuple[dict[str, Any], ParsedCommand]], Any]] = [
@@ -253,6 +283,7 @@ def own_settings(args: argparse.Namespace) -> dict[str, Any]:
             settings[name] = getattr(args, name)
     if args.gpus is not None:
         settings["gpus"] = int(number("gpus", args.gpus, whole=True))
+    one_pool(getattr(args, "available_kv_gib", None), getattr(args, "available_kv_bytes", None))
     if getattr(args, "available_kv_bytes", None) is not None:
         settings["available_kv_bytes"] = int(number("available_kv_bytes", args.available_kv_bytes, whole=True))
     for name, target in PRINTED:

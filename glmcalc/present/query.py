@@ -20,6 +20,7 @@ from glmcalc.present import state as states
 from glmcalc.present.deployment_file import number
 from glmcalc.present.display import Html, style
 from glmcalc.present.needs import NEEDS, check_customer, read_needs
+from glmcalc.present.report_names import read_names
 from glmcalc.present.verdict_html import bad_input
 from glmcalc.solve.answer import deployment_from
 
@@ -93,11 +94,12 @@ def _check(names: Mapping[str, Any]) -> None:
     Raises:
         InputError: what one of them refuses.
     """
-    if "customer" in names:
-        check_customer(names["customer"])
     settings = {name: names[name] for name in names_of(Deployment) if names.get(name) is not None}
     if names.get("command"):
         settings.pop("model", None)
+    if "customer" in names:
+        check_customer(names["customer"])
+        settings, _ = read_names(names)
     made = plan(deployment_from(names.get("command"), settings)[0])
     read_needs({name: names.get(name) for name in NEEDS}, made)
 

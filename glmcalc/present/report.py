@@ -1,25 +1,28 @@
-"""A customer's report: what fits, how fast, how sure, the command, what to watch, three ways; made of the page's own parts."""
+"""A customer's report: what fits, how fast, how sure, the command, what to watch, other ways; made of the page's own parts."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
+from functools import cached_property
 from html import escape
 from typing import Any, Mapping
 
 from glmcalc.budget.other_result import OtherPlan
 from glmcalc.budget.result import Plan
-from glmcalc.facts.frozen import names_of
-from glmcalc.model.deployment import Deployment
 from glmcalc.present import report_tables as tables
 from glmcalc.present.bar import budget_bar
-from glmcalc.present.command_html import command_block, engine_message, mend, notes
+from glmcalc.present.command_html import command_block, engine_message, notes
 from glmcalc.present.display import Html, style
 from glmcalc.present.needs import NEEDS
 from glmcalc.present.prose import prose
 from glmcalc.present.report_case import NAMES, Case, read_case
+from glmcalc.present.report_names import read_names
+from glmcalc.present.report_offers import Offer, offers
 from glmcalc.present.report_speed import first_token, speed_section
 from glmcalc.present.report_verdict import capacity_known, how_sure, judge, watch
 from glmcalc.present.report_ways import ways_section
+from glmcalc.present.report_works import working_command
 from glmcalc.present.table_html import component_table
 from glmcalc.speed.price import load_prices
 
@@ -58,7 +61,12 @@ class Report:
         self.customer = self.case.customer
         self.plan: Plan | OtherPlan = self.case.plan
         self.judged = judge(self.case)
-        self.data = {**self.case.data, "verdict": {**self.case.data["verdict"], "status": self.judged.status}}
+        self.data = {**self.case.data, "verdict": {**self.case.data["verdict"], "status": self.judged.memory}}
+
+    @cached_property
+    def offers(self) -> list[Offer]:
+        """The ways to serve the need, the deployment as it is first."""
+        return offers(self.case)
 
     def first_page(self) -> Html:
         """Title, verdict, how sure, what to watch, command, and the bar."""
@@ -67,7 +75,7 @@ class Report:
             f'<div class="gr-two"><section><h2>How sure</h2>{how_sure(case)}</section>'
             f"<section><h2>What to watch</h2>{watch(case)}</section></div>"
         )
-        works = mend(self.case.data, copy=False, width=_LINE)
+        works = working_command(case, self.offers, _LINE)
         filled = f'<p class="gm-cap">{" ".join(prose(text) for text in case.filled)}</p>' if case.filled else ""
         asked = (
             f"<section><h2>Command{' as asked' if works else ''}</h2>"
@@ -93,8 +101,8 @@ class Report:
         return Html(f'<div class="gm gr gr-keep">{speed_section(self.case)}</div>')
 
     def ways(self) -> Html:
-        """Three ways: as is, cheaper, roomier; what each gives and the price of the step."""
-        return Html(f'<div class="gm gr">{ways_section(self.case)}</div>')
+        """As is, the same machine where that does not serve, cheaper, roomier: what each gives and the price of the step."""
+        return Html(f'<div class="gm gr">{ways_section(self.case, self.offers)}</div>')
 
     def capacity(self) -> Html:
         """What the pool holds, by length of request, at the three ends of the band."""
@@ -106,12 +114,15 @@ class Report:
 
     def components(self) -> Html:
         """Every component with its range, basis and source."""
-        table = component_table(self.data)
-        return Html(f'<div class="gm gr gr-keep"><h2>Table 5. Every component of one GPU</h2>{table}</div>')
+        title = "Table 5. Every component of one GPU"
+        if not capacity_known(self.case):
+            return Html(tables.nothing(title))
+        return Html(f'<div class="gm gr gr-keep"><h2>{title}</h2>{component_table(self.data)}</div>')
 
     def method(self) -> Html:
         """The formulas behind the figures, with this deployment's numbers, readable without scripts."""
-        return Html(f'<div class="gm gr">{tables.formulas(self.case)}{notes(self.data)}</div>')
+        how = tables.formulas(self.case) if capacity_known(self.case) else ""
+        return Html(f'<div class="gm gr">{how}{notes(self.data)}</div>')
 
     def html(self) -> str:
         """The whole report as one page that asks nothing of any network, as the notebook's export has it."""
@@ -121,13 +132,13 @@ class Report:
         return page_of(f"Memory report for {self.customer}", body)
 
     def to_dict(self) -> dict[str, Any]:
-        """What scripts read of it: the verdict, speed against the need, time to the first token, each null with its reason."""
+        """What scripts read of it: the verdict on memory, speed against the need, time to the first token, each null with its reason."""
         found, (wait, why) = self.case.speed, first_token(self.case)
         known = found is not None and found.tok_s_user is not None
         reason = None if known else (found.reason if found is not None else self.case.speed_reason)
         return {
             "customer": self.customer,
-            "verdict": self.judged.status,
+            "verdict": self.judged.memory,
             "speed_need": self.judged.speed,
             "tok_s_user": found.tok_s_user.to_dict() if found is not None and found.tok_s_user is not None else None,
             "tok_s_user_reason": reason,
@@ -150,18 +161,15 @@ class Report:
 
 
 def report_from(names: Mapping[str, Any]) -> Report:
-    """The report of a notebook's parameters: those of ``names`` that are settings or needs; None is left to defaults.
-
-    A pasted ``command`` says what it says: model and parallel sizes beside it only where they are given.
+    """The report of a notebook's parameters, read as :func:`glmcalc.present.report_names.read_names` does.
 
     Raises:
         InputError: as :class:`Report`.
     """
-    known = [*names_of(Deployment), *NEEDS]
-    given = {name: names[name] for name in known if names.get(name) is not None}
-    if names.get("command"):
-        given.pop("model", None)
-    return Report(names["customer"], names.get("command"), names.get("prices"), **given)
+    settings, filled = read_names(names)
+    needs = {name: names.get(name) for name in NEEDS if names.get(name) is not None}
+    made = Report(names["customer"], names.get("command"), names.get("prices"), **settings, **needs)
+    return Report.of(replace(made.case, filled=(*made.case.filled, filled))) if filled else made
 
 
 def _version() -> str:

@@ -16,7 +16,7 @@ _ROWS = (
     ("tok_s_user", "tok/s of one user"), ("tok_s_total", "tok/s of all that run"), ("tpot_ms", "ms per token (TPOT)"),
     ("ttft_s", "s to the first token (TTFT)"),
 )  # fmt: skip
-_WORDS = {"met": "met", "not_sure": "not met for sure", "not_met": "not met", "not_known": "not known", "not_asked": ""}
+MET = {"met": "met", "not_sure": "not met for sure", "not_met": "not met", "not_known": "not known", "not_asked": ""}
 _TTFT = "time to the first token: "
 
 
@@ -82,7 +82,7 @@ def _row(case: Case, found: Speed, name: str, label: str, needed: bool) -> str:
     cells = "".join(f'<td class="r">{number_text(end)}</td>' for end in ends)
     need = ""
     if needed and case.needs is not None:
-        said = f"{number_text(case.needs.min_tok_s_user or 0)}: {_WORDS[speed_met(case.needs, found)]}"
+        said = f"{number_text(case.needs.min_tok_s_user or 0)}: {MET[speed_met(case.needs, found)]}"
         need = f"<td>{said if name == 'tok_s_user' else ''}</td>"
     cls = ' class="pool"' if needed and name == "tok_s_user" else ""
     return f"<tr{cls}><td>{label}</td>{cells}{need}</tr>"

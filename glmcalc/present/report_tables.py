@@ -41,7 +41,7 @@ def capacity(case: Case) -> str:
     """What the pool holds, by length of request, at the three ends of the band."""
     needs = case.needs
     if case.data["verdict"]["status"] == "unsupported":
-        return _nothing("Table 2. What the pool holds")
+        return nothing("Table 2. What the pool holds")
     own = {case.longest, *([needs.length] if needs else [])}
     usual = {length for length in _LENGTHS if not any(length / 1.1 < mine < length * 1.1 for mine in own)}
     rows = "".join(_capacity_row(case, length) for length in sorted(own | usual) if length <= case.longest)
@@ -57,7 +57,8 @@ def capacity(case: Case) -> str:
     )
 
 
-def _nothing(title: str) -> str:
+def nothing(title: str) -> str:
+    """A table's place where there are no figures."""
     return (
         f'<div class="gm gr gr-keep"><h2>{title}</h2><p>No figure: the engine does not run this deployment.</p></div>'
     )
@@ -68,8 +69,8 @@ def _capacity_row(case: Case, length: int) -> str:
     mine = needs is not None and length == needs.length
     need = "<td></td>" if needs else ""
     if mine and needs is not None:
-        met = case.each <= room.times[0]
-        need = f"<td>{case.each} request{'s' * (case.each != 1)}: {'met' if met else 'not met for sure'}</td>"
+        met = "met" if case.each <= room.times[0] else "not met for sure" if case.each <= room.times[2] else "not met"
+        need = f"<td>{case.each} request{'s' * (case.each != 1)}: {met}</td>"
     cells = "".join(f'<td class="r">{times_text(times)}</td>' for times in room.times)
     one = "in host memory" if room.request_bytes is None else f"{room.request_bytes / GIB:,.2f}"
     cls = ' class="pool"' if mine else ""
@@ -79,7 +80,7 @@ def _capacity_row(case: Case, length: int) -> str:
 def growth(case: Case) -> str:
     """If the need grows: one change at a time, with what it gives and costs."""
     if case.data["verdict"]["status"] == "unsupported":
-        return _nothing("Table 3. If the need grows")
+        return nothing("Table 3. If the need grows")
     length = case.needs.length if case.needs else case.longest
     rows = "".join(_growth_row(case, label, changes, cost, length) for label, changes, cost in _GROWTH[case.engine])
     return (

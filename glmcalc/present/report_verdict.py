@@ -7,7 +7,7 @@ from html import escape
 
 from glmcalc.budget.result import Plan
 from glmcalc.facts.evidence import observations
-from glmcalc.facts.quantity import gib
+from glmcalc.facts.quantity import Band, gib
 from glmcalc.present.needs import Needs
 from glmcalc.present.prose import prose
 from glmcalc.present.report_case import NAMES, Case
@@ -16,6 +16,11 @@ from glmcalc.present.verdict_html import tile, verdict
 from glmcalc.speed.result import Speed
 
 _RANK = {"fits": 0, "marginal": 1, "does_not_fit": 2, "unsupported": 3}
+_BY_SPEED = {
+    "not_sure": ("Speed unsure", "marginal"),
+    "not_known": ("Speed unknown", "marginal"),
+    "not_met": ("Too slow", "does_not_fit"),
+}
 _LINES = {
     "vllm": "<code>Available KV cache memory</code>",
     "sglang": "<code>KV Cache is allocated. #tokens</code>",
@@ -40,12 +45,13 @@ _WATCH = {
 
 @dataclass(frozen=True)
 class Judged:
-    """The verdict on memory and speed together.
+    """The verdict: on memory, on speed, and on both together.
 
     Attributes:
-        status: ``fits``, ``marginal``, ``does_not_fit`` or ``unsupported``; word: stands in the tile in its place.
+        status: of both, ``fits``, ``marginal``, ``does_not_fit`` or ``unsupported``; word: stands in the tile in its place.
         sentence, note: HTML; None for both where the budget's own verdict is shown.
         speed: one of ``met``, ``not_sure``, ``not_met``, ``not_known``, ``not_asked``.
+        memory: the same words as ``status``, of memory alone.
     """
 
     status: str
@@ -53,6 +59,7 @@ class Judged:
     sentence: str | None
     note: str
     speed: str
+    memory: str
 
     def html(self, case: Case) -> str:
         """The tile."""
@@ -68,19 +75,20 @@ def judge(case: Case) -> Judged:
     told = speed_met(case.needs, case.speed)
     doubted = own == "marginal" and case.plan.verdict.stage is None  # by its engine or release, not by its figures
     if case.needs is None or not (own == "fits" or doubted):
-        return Judged(own, "", None, "", told)
-    status, sentence, note = _memory(case, case.needs)
+        return Judged(own, "", None, "", told, own)
+    memory, sentence, note = _memory(case, case.needs)
     if doubted:
-        status = max(status, "marginal", key=_RANK.__getitem__)
-        note += f" {_doubt(case)}"
-    word = ""
-    if told in ("not_sure", "not_known"):
-        status = max(status, "marginal", key=_RANK.__getitem__)
-    elif told == "not_met":
-        word = "Too slow" if status != "does_not_fit" else ""
-        status = "does_not_fit"
-    said = speed_sentence(case)
-    return Judged(status, word, sentence, f"{note} {said}".strip(), told)
+        memory = max(memory, "marginal", key=_RANK.__getitem__)
+        note = f"{_doubt(case)} {note} {_settled_by(case)}"
+    word, status = _of_both(memory, told)
+    return Judged(status, word, sentence, f"{note} {speed_sentence(case)}".strip(), told, memory)
+
+
+def _of_both(memory: str, told: str) -> tuple[str, str]:
+    """Word and status of memory and speed together; the word only where speed, not memory, decides."""
+    word, least = _BY_SPEED.get(told, ("", "fits"))
+    status = max(memory, least, key=_RANK.__getitem__)
+    return (word if status != memory else ""), status
 
 
 def _memory(case: Case, needs: Needs) -> tuple[str, str, str]:
@@ -89,10 +97,7 @@ def _memory(case: Case, needs: Needs) -> tuple[str, str, str]:
     requests = f"{each:,} request{'s' * (each != 1)} of {needs.length:,} tokens"
     where = f" on each of {case.groups} replicas" if case.groups > 1 else ""
     if case.admitted is not None and case.admitted < needs.concurrency:
-        name = "--parallel" if case.engine == "llama.cpp" else "max_num_seqs"
-        sentence = (
-            f"{needs.concurrency:,} requests at once are asked for, and <code>{name}</code> lets {case.admitted:,} in."
-        )
+        sentence = f"{needs.concurrency:,} requests at once are asked for, and <code>{limit_name(case)}</code> lets {case.admitted:,} in."
         return "does_not_fit", sentence, "The others wait. Raise it, and read the budget again."
     if room.request_bytes is None:
         return case.data["verdict"]["status"], f"{requests} at once{where}: the cache is in host memory.", ""
@@ -113,7 +118,18 @@ def room_word(case: Case) -> str:
     return "room beside the weights" if case.engine == "llama.cpp" else "pool"
 
 
+def limit_name(case: Case) -> str:
+    """The setting that says how many requests are let in at once."""
+    return "--parallel" if case.engine == "llama.cpp" else "max_num_seqs"
+
+
 def _doubt(case: Case) -> str:
+    """What is not known of engine, device or release, in the budget's own words."""
+    _, but, doubt = str(case.data["verdict"]["reason"]).rpartition(" But ")
+    return prose(f"{but.strip()} {doubt}")
+
+
+def _settled_by(case: Case) -> str:
     settle = case.data["verdict"]["settle"]
     return f"To settle it: {prose(settle)}." if settle else prose(case.data["verdict"]["advice"])
 
@@ -155,17 +171,38 @@ def how_sure(case: Case) -> str:
     exact = {"exact": "exact to the byte", "estimated": "estimated from the file's format"}.get(
         weights, "as the log printed them"
     )
-    doubt = max(
-        case.plan.components, key=lambda c: (c.band.high - c.band.low) * (c.name != "kv_pool") * c.inside_utilization
-    )
+    label, doubt = _largest_doubt(case)
     room = room_word(case)
     measured = (
         f"No {room} is left at either end of the estimate." if kv.high < 0
         else f"The {room} is as a log printed it." if kv.low == kv.high
         else f"The {room} is <b>estimated</b>: {gib(max(kv.low, 0))} to {gib(kv.high)} GiB. The largest doubt is "
-        f"{escape(doubt.label)} ({gib(doubt.band.low)} to {gib(doubt.band.high)} GiB)."
+        f"{escape(label)} ({gib(doubt.low)} to {gib(doubt.high)} GiB)."
     )  # fmt: skip
-    return f"<p>Weights are {exact}. {measured} {_logs(case)} {_speed_basis(case.speed)}</p>"
+    host = host_words(case)
+    away = f" {host}: the host must have that beside its own." if host else ""
+    return f"<p>Weights are {exact}.{away} {measured} {_logs(case)} {_speed_basis(case.speed)}</p>"
+
+
+def _largest_doubt(case: Case) -> tuple[str, Band]:
+    """The widest band of what the room is made of: a component, or what there is of memory at all."""
+    known = [
+        (part.label, part.band) for part in case.plan.components if part.name != "kv_pool" and part.inside_utilization
+    ]
+    if case.plan.memory is not None:
+        label = "what the GPU may take" if case.engine == "llama.cpp" else "the memory of the GPU"
+        known.append((label, case.plan.memory))
+    return max(known, key=lambda one: one[1].high - one[1].low)
+
+
+def host_words(case: Case) -> str:
+    """What of weights and cache lies in the host's memory; empty where nothing does, or both share one memory."""
+    host = case.data.get("host") or {}
+    if host.get("shares_memory_with_the_gpu", True):
+        return ""
+    parts = [(host["weights_bytes"], "weights"), (host["kv_bytes"], "cache")]
+    said = [f"{gib(size)} GiB of {what}" for size, what in parts if size]
+    return f"{' and '.join(said)} in host memory" if said else ""
 
 
 def _logs(case: Case) -> str:

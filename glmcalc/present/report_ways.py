@@ -1,4 +1,4 @@
-"""Three ways to serve the need: as it is, cheaper, roomier; what each holds, how fast, at what price, and what a step costs."""
+"""Ways to serve the need: as it is, on the same machine, cheaper, roomier; what each holds, how fast, at what price, and what a step costs."""
 
 from __future__ import annotations
 
@@ -9,33 +9,35 @@ from glmcalc.facts.quantity import gib
 from glmcalc.present.command_html import command_block
 from glmcalc.present.prose import link, prose, short_address
 from glmcalc.present.report_case import NAMES, SHOWN_WITHOUT_NEEDS, Case
-from glmcalc.present.report_offers import Offer, offers
-from glmcalc.present.report_speed import first_token, not_known
+from glmcalc.present.report_changes import changes_of
+from glmcalc.present.report_offers import Offer
+from glmcalc.present.report_speed import MET, first_token, not_known
+from glmcalc.present.report_verdict import capacity_known, host_words, limit_name, room_word, speed_met
 from glmcalc.present.speed_text import number_text
 from glmcalc.present.verdict_html import TONES, WORDS
 from glmcalc.speed.bands import Range
-from glmcalc.speed.price import Price
 
-_CHANGED = (
-    ("engine", "engine"), ("quantization", "weights"), ("tensor_parallel_size", "TP"), ("pipeline_parallel_size", "PP"),
-    ("data_parallel_size", "DP"), ("decode_context_parallel_size", "DCP"), ("num_speculative_tokens", "MTP drafts"),
-    ("max_model_len", "max_model_len"),
-)  # fmt: skip
-_OF_ONE_ENGINE = ("TP", "PP", "DP", "DCP", "MTP drafts")
+_WAYS = 3
+_COUNTS = {2: "Two", 3: "Three", 4: "Four"}
+_NO_SPEED = "not known"
 _LINE = 104  # letters of a command's line
 _MARKS = {"fits": "✓", "marginal": "△", "does_not_fit": "✕", "unsupported": "⊘"}
 
 
-def ways_section(case: Case) -> str:
-    """Heading, one card a way, each fact of the three on one line where there is room."""
-    found = offers(case)
-    cards = _labels() + "".join(_card(offer, found[0]) for offer in found)
+def ways_section(case: Case, found: Sequence[Offer]) -> str:
+    """Heading, one card a way, each fact of all on one line where there is room."""
+    # Three stand beside each other; a fourth only where all four are there, else what is missing is said below.
+    shown = [offer for offer in found if offer.case is not None] if len(found) > _WAYS else found
+    cards = _labels() + "".join(_card(offer, found[0]) for offer in shown)
     need = (
         f"for {_load(case)}"
         if case.needs
         else f"for one request of {case.longest:,} tokens, as no need is stated; speed at {_shown_at(case)}"
     )
-    return f'<h2>Table 4. Three ways <small>{need}</small></h2><div class="gr-ways">{cards}</div>{_commands(found)}{_prices(found)}'
+    title = f"<h2>Table 4. {_COUNTS[len(shown)]} ways <small>{need}</small></h2>"
+    missing = " ".join(f"{offer.name}: {prose(offer.reason or 'not known')}." for offer in found if offer not in shown)
+    below = f'<p class="gm-cap">{missing}</p>' if missing else ""
+    return f'{title}<div class="gr-ways gr-{len(shown)}">{cards}</div>{below}{_commands(found)}{_prices(found)}'
 
 
 def _shown_at(case: Case) -> str:
@@ -77,17 +79,24 @@ def _facts(offer: Offer, first: Offer) -> tuple[str, ...]:
     """What stands at each of the terms."""
     case = offer.case
     assert case is not None
-    status = offer.status
+    memory = offer.judged.memory
     return (
-        f"<b>{case.plan.resolved.gpus} × {_name(case)}</b><br>{_setting(case)}",
-        f'<b class="gr-{TONES[status]}">{_MARKS[status]} {WORDS[status]}</b> {_holds(case)}',
-        _speed(case),
+        f"<b>{case.plan.resolved.gpus} × {_name(case)}</b>{_apart(offer)}<br>{_setting(case)}",
+        f'<b class="gr-{TONES[memory]}">{_MARKS[memory]} {WORDS[memory]}</b> {_holds(case)}',
+        _speed(case) + _against_the_need(case),
         _wait(case),
-        _hourly(offer.price, offer.price_reason),
+        _hourly(offer),
         _range(offer.per_million, "$") if offer.per_million else not_known(offer.per_million_reason),
         "nothing" if offer is first else _changes(case, first.case),
         "none" if offer is first else _step(offer, first),
     )
+
+
+def _apart(offer: Offer) -> str:
+    """What lies in the host's memory, and what else the number of GPUs does not say."""
+    assert offer.case is not None
+    away = host_words(offer.case)
+    return (f" + {escape(away)}" if away else "") + (f"; {escape(offer.apart)}" if offer.apart else "")
 
 
 def _name(case: Case) -> str:
@@ -108,14 +117,27 @@ def _setting(case: Case) -> str:
 
 
 def _holds(case: Case) -> str:
-    if case.data["verdict"]["status"] in ("unsupported",) or case.plan.memory is None:
+    if not capacity_known(case):
         return prose(case.data["verdict"]["reason"])
     low, likely, high = (
         value * case.groups for value in case.held(case.needs.length if case.needs else case.longest).times
     )
     if likely <= 0:
-        return f"KV pool {gib(case.plan.kv.available.likely)} GiB: none"
-    return f"holds {likely:,.1f} ({low:,.1f} to {high:,.1f})"
+        return f"holds none: the {room_word(case)} is {gib(-case.plan.kv.available.likely)} GiB short"
+    words = f"holds {likely:,.1f} ({low:,.1f} to {high:,.1f})"
+    if case.admitted is None or case.admitted >= int(likely):
+        return words
+    return f"{words}; <code>{limit_name(case)}</code> lets {case.admitted:,} in"
+
+
+def _against_the_need(case: Case) -> str:
+    """The speed that is asked for, and whether it is met; empty where none is."""
+    told = speed_met(case.needs, case.speed)
+    if case.needs is None or told == "not_asked":
+        return ""
+    status = "fits" if told == "met" else "does_not_fit" if told == "not_met" else "marginal"
+    asked = f"{number_text(case.needs.min_tok_s_user or 0)} asked: {MET[told]}"
+    return f'<br><b class="gr-{TONES[status]}">{_MARKS[status]}</b> {asked}'
 
 
 def _speed(case: Case) -> str:
@@ -128,14 +150,19 @@ def _speed(case: Case) -> str:
 
 def _wait(case: Case) -> str:
     band, reason = first_token(case)
-    return f"{_range(band)} s" if band is not None else not_known(reason)
+    if band is not None:
+        return f"{_range(band)} s"
+    said = case.speed.reason if case.speed is not None else case.speed_reason
+    return "not known, likewise" if reason == said else not_known(reason)
 
 
-def _hourly(price: Price | None, reason: str | None) -> str:
+def _hourly(offer: Offer) -> str:
+    price = offer.price
     if price is None:
-        return not_known(reason)
+        return not_known(offer.price_reason)
     ends = f"${price.low:,.2f}" if price.low == price.high else f"${price.low:,.2f} to {price.high:,.2f}"
-    return f"{ends}<br><small>{escape(price.date)}</small>"
+    host = ", without its host" if offer.case is not None and host_words(offer.case) else ""
+    return f"{ends}<br><small>{escape(price.date)}{host}</small>"
 
 
 def _range(band: Range, sign: str = "") -> str:
@@ -143,26 +170,9 @@ def _range(band: Range, sign: str = "") -> str:
 
 
 def _changes(case: Case, first: Case | None) -> str:
-    """Settings that differ from the deployment as it is; what belongs to one engine only where both run it."""
+    """Settings that differ from the deployment as it is."""
     assert first is not None
-    now, was = case.data["deployment"], first.data["deployment"]
-    words = []
-    if (now["gpu"], now["gpus"]) != (was["gpu"], was["gpus"]):
-        words.append(f"{was['gpus']} × {was['gpu']} → {now['gpus']} × {now['gpu']}")
-    same = now["engine"] == was["engine"]
-    for name, label in _CHANGED:
-        old, new = was.get(name), now.get(name)
-        if label in _OF_ONE_ENGINE:
-            old, new = (old or int(label != "MTP drafts"), new or int(label != "MTP drafts")) if same else (0, 0)
-        if old != new:
-            words.append(f"{label} {_shown(old)} → {_shown(new)}")
-    if same and case.plan.kv.record != first.plan.kv.record:
-        words.append(f"KV {first.plan.kv.record} → {case.plan.kv.record}")
-    return "; ".join(escape(word) for word in words) or "nothing"
-
-
-def _shown(value: object) -> str:
-    return f"{value:,}" if isinstance(value, int) else str(value)
+    return "; ".join(escape(change.text) for change in changes_of(case, first)) or "nothing"
 
 
 def _step(offer: Offer, first: Offer) -> str:
@@ -181,15 +191,21 @@ def _step(offer: Offer, first: Offer) -> str:
         )
     else:
         words.append("$ an hour: not known, since a price is missing")
-    now_s, was_s = (one.speed.tok_s_user if one.speed is not None else None for one in (case, was))
-    if now_s is not None and was_s is not None:
-        words.append(f"tok/s of one user {number_text(was_s.mid)} → {number_text(now_s.mid)}")
+    now_s, was_s = (_middle(one) for one in (case, was))
+    if now_s != _NO_SPEED or was_s != _NO_SPEED:
+        words.append(f"tok/s of one user {was_s} → {now_s}")
     length = case.needs.length if case.needs else was.longest
-    holds = [one.held(min(length, one.longest)).times[1] * one.groups for one in (was, case)]
-    words.append(f"holds {holds[0]:,.1f} → {holds[1]:,.1f}")
+    if capacity_known(was):
+        holds = [one.held(min(length, one.longest)).times[1] * one.groups for one in (was, case)]
+        words.append(f"holds {max(holds[0], 0):,.1f} → {holds[1]:,.1f}")
     if offer.note and case.data["deployment"]["quantization"] != was.data["deployment"]["quantization"]:
         words.append(f"quality: {prose(offer.note)}")
     return "; ".join(words)
+
+
+def _middle(case: Case) -> str:
+    found = case.speed
+    return _NO_SPEED if found is None or found.tok_s_user is None else number_text(found.tok_s_user.mid)
 
 
 def _commands(found: Sequence[Offer]) -> str:

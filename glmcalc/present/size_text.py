@@ -20,14 +20,19 @@ _RIGHT = (4, 5, 6, 7, 8, 9)
 _LONGEST = 300  # characters of one reason; --json has all of it
 
 
-def size_text(need: Need, rows: Sequence[dict[str, Any]], guide: Sequence[dict[str, Any]] | None = None) -> str:
-    """The whole answer of ``glmcalc size``."""
+def size_text(
+    need: Need,
+    rows: Sequence[dict[str, Any]],
+    guide: Sequence[dict[str, Any]] | None = None,
+    notes: Sequence[str] = (),
+) -> str:
+    """The whole answer of ``glmcalc size``; ``notes``: on what was asked, sentences without a full stop."""
     able = [row for row in rows if row["serves"]]
     count = f"{need.concurrency:,} requests" if need.concurrency > 1 else "1 request"
     verb = "serves" if len(able) == 1 else "serve"
     head = f"{count} of {need.context:,} tokens at once: {len(able)} of {len(rows)} machines {verb} it for sure."
     shown = [row for row in rows if row["status"] not in ("unsupported", "no_evidence")]
-    lines = [*_guide_lines(guide or ()), head, ""]
+    lines = [*_guide_lines(guide or ()), head, *(f"{note}." for note in notes), ""]
     if shown:
         lines += [_line(_HEAD), _line(["-" * width for width in _WIDTHS]), *(_line(_cells(row)) for row in shown), ""]
     return "\n".join([*lines, *_why_not(rows), *_foot(need, rows)])

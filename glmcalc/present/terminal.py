@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.facts.quantity import gb, gib
 from glmcalc.present.ledger import Row, gib_text, ledger
+from glmcalc.present.tty import terminal_columns
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,15 +14,37 @@ WORDS = {"fits": "FITS", "marginal": "MARGINAL", "does_not_fit": "DOES NOT FIT",
 
 
 def table(rows: Sequence[Sequence[object]], headers: Sequence[str], right: Sequence[int] = ()) -> str:
-    """Rows as a plain table; columns in ``right`` are right-aligned."""
+    """Rows as a plain table; columns in ``right`` are right-aligned. In a narrow terminal the widest text is wrapped."""
     from tabulate import tabulate
 
     align = ["right" if index in right else "left" for index in range(len(headers))]
+    widths = _narrowed(rows, headers, right, terminal_columns())
     return str(
         tabulate(
-            rows, headers=list(headers), tablefmt="simple", colalign=align if rows else None, disable_numparse=True
+            rows, headers=list(headers), tablefmt="simple", colalign=align if rows else None, disable_numparse=True,
+            maxcolwidths=widths if rows else None,
         )
-    )
+    )  # fmt: skip
+
+
+_LEAST_COLUMN = 12
+
+
+def _narrowed(
+    rows: Sequence[Sequence[object]], headers: Sequence[str], right: Sequence[int], most: int | None
+) -> list[int | None] | None:
+    """Widths of columns with which a table is ``most`` characters wide, as far as its texts can be wrapped; None: as it is."""
+    if most is None:
+        return None
+    widths = [max([len(str(header)), *(len(str(row[index])) for row in rows)]) for index, header in enumerate(headers)]
+    kept = list(widths)
+    texts = [index for index in range(len(headers)) if index not in right]
+    while texts and sum(kept) + 2 * (len(kept) - 1) > most:
+        widest = max(texts, key=lambda index: kept[index])
+        if kept[widest] <= _LEAST_COLUMN:
+            break
+        kept[widest] -= 1
+    return [now if now < was else None for now, was in zip(kept, widths)] if kept != widths else None
 
 
 def budget_text(data: dict[str, Any]) -> str:
@@ -55,15 +78,19 @@ def _advice_lines(verdict: Mapping[str, Any], deployment: Mapping[str, Any]) -> 
     mend, advice = verdict.get("mend"), verdict["advice"]
     if not mend:
         return [f"Do: {advice}"]
-    changes = ", ".join(f"{row['flag']} {row['from']} -> {row['to']}" for row in mend["change"])
+    changes = ", ".join(f"{row['flag']} {_value(row['from'])} -> {_value(row['to'])}" for row in mend["change"])
     lines = [
         f"Do: nearest that fits: {changes}{_gpus_taken(mend['change'], deployment)}",
         f"  {mend['summary']}",
-        f"  Costs: {mend['cost']}.",
+        *([f"  Costs: {mend['cost']}."] if mend["cost"] else []),
         f"  {mend['command']}",
     ]
     shorter_only = [row["flag"] for row in mend["change"]] == ["--max-model-len"]
     return lines if shorter_only and "--max-model-len" in advice else [*lines, f"Or: {advice}"]
+
+
+def _value(value: object) -> object:
+    return ("off", "on")[value] if isinstance(value, bool) else value
 
 
 def _gpus_taken(change: Sequence[Mapping[str, Any]], deployment: Mapping[str, Any]) -> str:
@@ -189,7 +216,7 @@ _COLUMNS = {
     "models": ("id", "quantization", "total_gb", "parameters", "indexers", "max_model_len", "source"),
     "hardware": ("id", "name", "architecture", "memory_gib", "basis", "source"),
     "claims": ("id", "claim", "value", "unit", "ours", "why"),
-    "sources": ("file", "kind", "date", "rows", "source"),
+    "sources": ("file", "of", "kind", "date", "rows", "source"),
 }
 
 

@@ -29,7 +29,7 @@ FIRST_LINE = (
 # How far forked engines lie below and above their median, as factors: with the weights printed, and without. Chosen
 # looking at all rows, unlike the median; predicted weights of third-party checkpoints tend to be too high.
 FORK_SPREAD = {True: (3.3, 3.3), False: (5.5, 2.5)}
-# Families whose own log set a term: the graphs of SM10x devices.
+# Families whose own log is one of the few behind a term: the memory of a captured graph.
 SET_A_TERM = frozenset({"gb200x4-nvfp4"})
 _HEADS = 64
 # Geometry for rows whose checkpoint is not known to the byte: enough where the log prints the weights.
@@ -96,7 +96,7 @@ def pool_rows(weights: str = "printed") -> list[dict[str, Any]]:
 def pool_summary(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Median error and band and share inside, each deployment family counted once.
 
-    Four lines: all; all but :data:`SET_A_TERM`, whose logs set one of the terms they are judged by; stock; forks.
+    Four lines: all; all but :data:`SET_A_TERM`, whose logs stand behind one of the terms they are judged by; stock; forks.
     """
     rows = list(rows)
     groups = {

@@ -34,7 +34,7 @@ def answer(deployment: Deployment, parsed: ParsedCommand | None = None, mend: bo
 def _of_another_engine(deployment: Deployment, parsed: ParsedCommand | None) -> dict[str, Any]:
     """The budget of SGLang or llama.cpp; no search for what would fit, the advice names the one flag."""
     from glmcalc.budget.engines import plan as plan_any
-    from glmcalc.commands.others import without_effect
+    from glmcalc.commands.others import visible_devices, without_effect
 
     data = plan_any(deployment).to_dict()
     data["verdict"]["mend"] = None
@@ -44,6 +44,9 @@ def _of_another_engine(deployment: Deployment, parsed: ParsedCommand | None) -> 
         data["no_effect_on_memory"] = list(parsed.no_effect_on_memory)
         if parsed.engine == deployment.engine:
             data["not_modelled"], data["no_effect_on_memory"] = without_effect(parsed.engine, parsed.not_modelled)
+        seen = visible_devices(parsed.environment) if deployment.engine == "llama.cpp" else None
+        if seen is not None and seen[1] == data["deployment"]["gpus"]:
+            data["command"] = f"{seen[0]} {data['command']}"
     return data
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from glmcalc.budget.kv import requests_at_once
+from glmcalc.budget.plan import figures_of
 from glmcalc.budget.result import Plan
 from glmcalc.budget.verdict import death_checks
 from glmcalc.facts.engines import rule
@@ -84,9 +85,8 @@ def pool_of_requests(point: Point, requests: int) -> Binding:
 def _pool_binding(point: Point, value: int | float, requests: int) -> Binding:
     kv, r = point.plan.kv, point.plan.resolved
     blocks = 1 if r.auto_fit else max(kv.low.blocks_per_request, 1)
-    stated = r.asked.num_gpu_blocks_override
-    pool = kv.available.low if stated is None else stated * kv.bytes_per_block
-    needed = (requests * blocks + 1) * kv.bytes_per_block
+    block, pool = _tightest_stage(point.plan)
+    needed = (requests * blocks + 1) * block
     short = max(needed - pool, 1)
     asked = f"{requests:,} requests of {kv.low.max_model_len:,} tokens need" if requests > 1 else (
         "One block needs" if r.auto_fit else f"One request of {r.max_model_len:,} tokens needs"
@@ -96,6 +96,20 @@ def _pool_binding(point: Point, value: int | float, requests: int) -> Binding:
         f"{gib(pool)} GiB at the pessimistic end: {_size(short)} is missing."
     )
     return Binding(POOL, POOL, value, point.plan.verdict.status, short, text)
+
+
+def _tightest_stage(made: Plan) -> tuple[int, int]:
+    """Bytes of a block and of the pool, at the pessimistic end, of the pipeline stage with the fewest blocks."""
+    stated = made.resolved.asked.num_gpu_blocks_override
+    if stated is not None:
+        return made.kv.bytes_per_block, stated * made.kv.bytes_per_block
+    if made.resolved.pp == 1:
+        return made.kv.bytes_per_block, made.kv.available.low
+    stage = min(
+        figures_of(made.resolved).stages[0],
+        key=lambda one: (one.available // one.bytes_per_block, -one.bytes_per_block),
+    )
+    return stage.bytes_per_block, stage.available
 
 
 def requests_held(plan: Plan, end: str) -> int:

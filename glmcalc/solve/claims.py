@@ -9,6 +9,7 @@ from glmcalc.facts.evidence import checkpoints, claims
 from glmcalc.facts.quantity import gb, gib
 from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import DEFAULT_MODEL, Deployment
+from glmcalc.solve.ceiling import margin_bytes, outside_high, utilization_ceiling
 from glmcalc.solve.nearest import nearest_fit
 from glmcalc.solve.presets import described, preset
 
@@ -119,13 +120,12 @@ def _step() -> Answer:
 
 
 def _ceiling() -> Answer:
-    best = 0.0
-    for step in range(85, 100):
-        if plan(preset("balanced", gpu_memory_utilization=step / 100)).verdict.status == "fits":
-            best = step / 100
+    made = plan(preset("balanced"))
+    outside = sum(size for _, size in outside_high(made))
     return (
-        f"{best:g} (balanced preset, 8xH200)",
-        "What must stay free is bytes, not a fraction: context, NCCL, late buffers and unprofiled peaks, which grow with length and requests.",
+        f"{utilization_ceiling(made):g} (balanced preset, 8xH200)",
+        f"What must stay free is bytes, not a fraction: context, NCCL, late buffers and unprofiled peaks, {gib(outside)} GiB of "
+        f"each GPU at their worst here and more with length and requests, and {gib(margin_bytes())} GiB beside them.",
     )
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
-
 from glmcalc.budget.kv import estimated_max_model_len
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
@@ -11,7 +9,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
-from glmcalc.solve.steps import applied, changed_settings, costs
+from glmcalc.solve.steps import applied, changed_settings, costs, smaller_checkpoints
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ _KEPT = object()
 _OF_WEIGHTS = ("model", "quantization", "tensor_parallel_size", "pipeline_parallel_size", "speculative_method")
 # What a change costs besides memory, by setting.
 COSTS = costs()
-_NVFP4 = {"zai-org/GLM-5.2-FP8": "nvidia/GLM-5.2-NVFP4", "zai-org/GLM-5.2": "nvidia/GLM-5.2-NVFP4"}
 
 
 @record
@@ -59,12 +56,12 @@ class Mend:
         }
 
 
-def nearest_fit(start: Plan, limit: int = 80) -> Mend | None:
+def nearest_fit(start: Plan, limit: int = 120) -> Mend | None:
     """The first change of the ladder that fits at the pessimistic end; None when nothing known does, or it fits already.
 
     Args:
         start: the budget to mend.
-        limit: most candidates to budget.
+        limit: most candidates to budget; weights that are known not to load count once.
     """
     if (
         start.verdict.status == "fits"
@@ -73,10 +70,13 @@ def nearest_fit(start: Plan, limit: int = 80) -> Mend | None:
     ):
         return None
     unloaded: set[tuple[object, ...]] = set()  # weights that were tried and do not load: no other flag mends that
-    for changes in islice(ladder(start), limit):
+    for changes in ladder(start):
         weights = tuple(changes.get(name, _KEPT) for name in _OF_WEIGHTS)
         if weights in unloaded:
             continue
+        if limit <= 0:
+            return None
+        limit -= 1
         found = _try(start, changes)
         if isinstance(found, Mend):
             return found
@@ -89,13 +89,15 @@ def ladder(start: Plan) -> Iterator[dict[str, Any]]:
     """Changes in order of harm, for the way in which ``start`` fails. A ``max_model_len`` of None is to be found.
 
     Order: operations that cost nothing but queueing, then the KV record, decode context parallelism, MTP off, a shorter
-    context, a smaller checkpoint, more GPUs.
+    context, a smaller checkpoint; then more GPUs, the fewest first, where checkpoints and splits are searched together.
     """
     r = start.resolved
     stage = start.verdict.stage
     if start.verdict.status == "unsupported":
         yield from _supported(r)
         return
+    if r.asked.enable_chunked_prefill is False:
+        yield from ({**small, "enable_chunked_prefill": None} for small in _smaller(r))
     if stage in ("startup_free_memory", "cuda_graph_capture", "runtime_activation", "runtime_workspace"):
         yield from _calmer(r)
     spreads = _combined(r, r.tp)
@@ -157,16 +159,17 @@ def _supported(r: Resolved) -> Iterator[dict[str, Any]]:
 
 
 def _bigger(r: Resolved) -> Iterator[dict[str, Any]]:
-    smaller = _NVFP4.get(r.checkpoint.name)
-    blackwell = r.device.architecture in ("sm100", "sm103", "sm120", "sm121")
-    if smaller and (blackwell or r.device.architecture == "sm90"):
-        yield {"model": smaller, "quantization": None}
+    """Smaller checkpoints of the same model; then the same and they on more GPUs, the fewest first."""
+    smaller = [{"model": name, "quantization": None} for name, _ in smaller_checkpoints(r.checkpoint.name)]
+    yield from smaller
     heads = r.checkpoint.geometry.num_attention_heads
     for times in (2, 4, 8, 16):
+        splits: list[dict[str, Any]] = []
         if heads % (r.tp * times) == 0 and r.tp * times <= 16:
-            yield {"tensor_parallel_size": r.tp * times, "gpus": None}
-    for times in (2, 4, 8):
-        yield {"pipeline_parallel_size": r.pp * times, "gpus": None}
+            splits.append({"tensor_parallel_size": r.tp * times, "gpus": None})
+        if times <= 8:
+            splits.append({"pipeline_parallel_size": r.pp * times, "gpus": None})
+        yield from ({**weights, **split} for weights in ({}, *smaller) for split in splits)
 
 
 def _try(start: Plan, changes: dict[str, Any]) -> Mend | str | None:

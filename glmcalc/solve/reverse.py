@@ -10,6 +10,7 @@ from glmcalc.budget.workspaces import LONG
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.store import nearest
+from glmcalc.model.batch import default_batch, filled_batch
 from glmcalc.model.resolved import Resolved, resolve
 from glmcalc.solve.binding import Binding, binding_at, boundary_crash, pool_of_requests, requests_held
 from glmcalc.solve.boundary import Point, Points, greatest, last_true
@@ -89,16 +90,18 @@ def solve(deployment: Deployment, target: str) -> Solution:
         raise InputError("for", target, f"one of {', '.join(TARGETS)}" + (f" (did you mean {close}?)" if close else ""))
     solution = _SOLVERS[target](deployment)
     r = solution.plan.resolved
-    if solution.value is not None or r.refusals or not r.uncertain:
-        return solution
-    found = "none" if solution.value_likely is None else f"{solution.value_likely:,}"
-    why = f"Nothing fits for sure here: {r.uncertain[0].rstrip('.')}. At the likely figures the answer is {found}."
+    if solution.value is not None or solution.value_likely is None or r.refusals or not r.uncertain:
+        return solution  # where not even the likely figures fit, what binds is the reason, not the doubt
+    why = (
+        f"Nothing fits for sure here: {r.uncertain[0].rstrip('.')}. At the likely figures the answer is "
+        f"{solution.value_likely:,}."
+    )
     return replace(solution, reason=why)
 
 
 def _length(deployment: Deployment) -> Solution:
-    r = resolve(deployment.changed(max_model_len=None))
-    longest = r.checkpoint.geometry.max_position_embeddings
+    r = resolve(deployment.changed(max_model_len=1))
+    longest, why_longest = _longest(deployment, r)
     # The workspace takes a smaller factor above LONG in newer releases: on each side of it limits only tighten.
     pieces = [(1, min(LONG, longest))] + ([(LONG + 1, longest)] if longest > LONG else [])
     points = Points(deployment, lambda value: {"max_model_len": value})
@@ -110,7 +113,7 @@ def _length(deployment: Deployment) -> Solution:
     if trap:
         bound = Binding("boundary_crash", None, following, "fits", None, trap)
     elif following > longest:
-        bound = Binding("model_maximum", None, None, None, None, f"{longest:,} tokens is the model's own maximum.")
+        bound = Binding("model_maximum", None, None, None, None, f"{longest:,} tokens is {why_longest}.")
     else:
         bound = binding_at(points.at(following), following)
     if trap and following < longest:
@@ -119,6 +122,14 @@ def _length(deployment: Deployment) -> Solution:
         "max-model-len", value, likely, "1 token", following if following <= longest else None, bound, points.at(value).plan, value,
         None, tuple(notes), _gaps(pieces, points, value), None, points.count,
     )  # fmt: skip
+
+
+def _longest(deployment: Deployment, r: Resolved) -> tuple[int, str]:
+    """The longest request that is not refused, in tokens, and whose limit that is."""
+    longest, tokens = r.checkpoint.geometry.max_position_embeddings, deployment.max_num_batched_tokens
+    if deployment.enable_chunked_prefill is False and tokens is not None and tokens < longest:
+        return tokens, "max_num_batched_tokens, which a prompt may not exceed where prefill is not chunked"
+    return longest, "the model's own maximum"
 
 
 def _last_of(pieces: list[tuple[int, int]], points: Points, end: str, r: Resolved) -> int | None:
@@ -145,10 +156,9 @@ def _gaps(pieces: list[tuple[int, int]], points: Points, value: int) -> tuple[tu
 
 
 def _sequences(deployment: Deployment) -> Solution:
-    stated = deployment.max_num_batched_tokens
-    most = min(_MOST_SEQS, stated or _MOST_SEQS)
     points = Points(deployment, lambda value: {"max_num_seqs": value})
     first = points.at(1)
+    most = min(_MOST_SEQS, _most_tokens(first.plan.resolved))
 
     def last(end: str) -> int | None:
         # No pool is larger than at one sequence, so what that holds bounds the rest.
@@ -163,7 +173,9 @@ def _sequences(deployment: Deployment) -> Solution:
     following = value + 1 if value < most else None
     if following is None:
         flag = (
-            "max_num_batched_tokens, which max_num_seqs may not exceed" if stated == most else "the largest value taken"
+            "the largest value taken"
+            if most == _MOST_SEQS
+            else "max_num_batched_tokens, which max_num_seqs may not exceed"
         )
         bound = Binding("flag_maximum", None, None, None, None, f"{most:,} is {flag}.")
     else:
@@ -172,6 +184,15 @@ def _sequences(deployment: Deployment) -> Solution:
         "max-num-seqs", value, likely, "1 sequence", following, bound, points.at(value).plan, value, None, notes, (), None,
         points.count,
     )  # fmt: skip
+
+
+def _most_tokens(r: Resolved) -> int:
+    """``max_num_batched_tokens`` beside as many requests as it allows, stated or not."""
+    asked = r.asked
+    if asked.max_num_batched_tokens is not None:
+        return asked.max_num_batched_tokens
+    chunked = asked.enable_chunked_prefill is not False
+    return filled_batch(_MOST_SEQS, None, r.max_model_len, default_batch(r.device, r.memory), chunked)[1]
 
 
 def _serves(point: Point, end: str, gain: int | None = None) -> bool:

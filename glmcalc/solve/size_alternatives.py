@@ -1,12 +1,13 @@
-"""Three ways to serve a customer's need: as it is, cheaper, roomier; with what each step costs."""
+"""Ways to serve a customer's need: as it is, on the same machine, cheaper, roomier; with what each step costs."""
 
 from __future__ import annotations
 
 from glmcalc.budget.engines import plan
+from glmcalc.facts.hardware import device
 from glmcalc.model.deployment import Deployment
-from glmcalc.solve.size import size_rows
+from glmcalc.solve.size import configuration_row, size_rows
 from glmcalc.solve.size_fit import Fit
-from glmcalc.solve.size_need import Configuration, Need
+from glmcalc.solve.size_need import Configuration, Need, configurations_of
 from glmcalc.solve.size_row import finish, row_of
 from glmcalc.solve.size_search import Found, speed_of
 
@@ -18,7 +19,8 @@ MORE = 1.25  # times the requests of the need and of the present machine, from w
 
 
 def alternatives(deployment: Deployment, need: Need) -> list[dict[str, Any]]:
-    """As is, cheaper, and roomier: a quarter more requests than the need and the present machine, of no worse quality if possible.
+    """As is, the same machine where that does not serve, cheaper, and roomier: a quarter more requests than need and present
+    machine, of no worse quality if possible.
 
     Each has ``kind``, ``row`` (as of ``size_rows``; None where there is none, and ``reason`` says why) and ``step``: US$ an hour
     more or less than as it is, null with a reason where a price is not known.
@@ -27,26 +29,64 @@ def alternatives(deployment: Deployment, need: Need) -> list[dict[str, Any]]:
         InputError: as :func:`glmcalc.plan`.
     """
     own = deployment_row(deployment, need)
-    rows = [row for row in size_rows(need, limits=False) if row["serves"]]
+    rows = serving_rows(need)
+    same = None if own["serves"] else same_machine(own, need)
     price = own["usd_per_hour"]
     cheaper = [
         row for row in rows if price is not None and row["usd_per_hour"] is not None and row["usd_per_hour"] < price
     ]
-    least = min(cheaper, key=lambda row: (row["usd_per_hour"], row["quality_rank"]), default=None)
-    least_held = MORE * max(need.concurrency, (own["held"] or {}).get("low", 0))
-    larger = [row for row in rows if row["held"]["low"] >= least_held and row is not least]
+    least = cheapest(cheaper, own)
+    larger = [row for row in rows if row is not least and _roomier(row, (own, same or own), need)]
     alike = [row for row in larger if row["quality_rank"] <= own["quality_rank"]]
-    roomy = min(
-        alike or larger,
-        key=lambda row: (row["usd_per_hour"] is None, row["usd_per_hour"] or 0.0, row["gpus"]),
-        default=None,
-    )
+    roomy = cheapest(alike, own) or cheapest(larger, own)
     no_price = "the price of the present machine is not known: give it with --prices" if price is None else None
+    serves = "it serves the need as it is" if own["serves"] else "no known deployment of this machine serves the need"
     return [
         _one("as_is", own, own, None),
+        _one("same_machine", same, own, serves),
         _one("cheaper", least, own, no_price or "no known machine serves the need for less"),
         _one("roomier", roomy, own, "no known machine that serves the need holds more"),
     ]
+
+
+def _roomier(row: dict[str, Any], others: tuple[dict[str, Any], ...], need: Need) -> bool:
+    """Whether it holds a quarter more than need and ``others``, at the pessimistic and at the likely figures."""
+    return all(
+        row["held"][end] >= MORE * max(need.concurrency, *(other["held"][end] for other in others))
+        for end in ("low", "likely")
+    )
+
+
+def serving_rows(need: Need) -> list[dict[str, Any]]:
+    """Rows of all machines that serve the need for sure; of those that keep weights in the host's memory only where no other
+    does, since neither their speed nor the host's price is known."""
+    rows = [row for row in size_rows(need, limits=False) if row["serves"]]
+    return [row for row in rows if row["host_ram_gb"] is None] or rows
+
+
+def cheapest(rows: list[dict[str, Any]], own: dict[str, Any]) -> dict[str, Any] | None:
+    """The least price an hour among rows whose speed is known; one whose speed is not known only where that of ``own`` is not
+    either."""
+    known = [row for row in rows if row["tok_s_user"] is not None]
+    fair = known or ([] if own["tok_s_user"] is not None else rows)
+    return min(
+        fair,
+        key=lambda row: (
+            row["usd_per_hour"] is None,
+            row["usd_per_hour"] or 0.0,
+            row["gpus"],
+            row["quality_rank"],
+        ),
+        default=None,
+    )
+
+
+def same_machine(own: dict[str, Any], need: Need) -> dict[str, Any] | None:
+    """The best deployment of the same devices, as many of them, that serves the need for sure; None where there is none."""
+    known = [one for one in configurations_of((own["gpu"],)) if one.gpus == own["gpus"] and one.use == "serve"]
+    row = configuration_row(known[0] if known else _configuration(own["gpu"], own["gpus"]), need, limits=False)
+    finish([row], need)
+    return row if row["serves"] else None
 
 
 def deployment_row(deployment: Deployment, need: Need) -> dict[str, Any]:
@@ -56,25 +96,19 @@ def deployment_row(deployment: Deployment, need: Need) -> dict[str, Any]:
         InputError: as :func:`glmcalc.plan`.
     """
     fit = fit_of_any(deployment, need)
-    chip = fit.plan.resolved.device
-    gpus = fit.plan.resolved.gpus
-    config = Configuration(
-        f"{chip.id}_x{gpus}",
-        chip.id,
-        gpus,
-        1,
-        None,
-        "serve",
-        None,
-        "as it is",
-        chip.source.split()[0],
-        chip.date,
-        "config",
-    )
-    speed, reason = speed_of(config, fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
+    config = _configuration(fit.plan.resolved.device.id, fit.plan.resolved.gpus)
+    speed, reason = speed_of(fit, need) if fit.status in ("fits", "marginal") else (None, "it does not run")
     row = row_of(config, need, Found(fit, speed, reason, None, (), (), 1), False)
     finish([row], need)
     return row
+
+
+def _configuration(gpu: str, gpus: int) -> Configuration:
+    """A machine of so many devices that stands in no list."""
+    chip = device(gpu)
+    return Configuration(
+        f"{gpu}_x{gpus}", gpu, gpus, 1, None, "serve", None, "as it is", chip.source.split()[0], chip.date, "config"
+    )
 
 
 def fit_of_any(deployment: Deployment, need: Need) -> Fit:

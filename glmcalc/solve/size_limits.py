@@ -36,7 +36,8 @@ def ends_of(fit: Fit, context: int, concurrency: int) -> Ends:
 def limits_of(fit: Fit) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Greatest context at 1 to 16 requests, most requests at 32K to 1M; null where not one fits.
 
-    Sizes of context parallelism are free: each cell takes the smallest that reaches its value, and says which.
+    Sizes of context parallelism are free: each cell takes the smallest that reaches its value, and says which. All else is the
+    deployment's own, its utilization too: a need of that length or number may find a split or a utilization that holds more.
     """
     if fit.status == "unsupported" or fit.plan.verdict.stage == "weights_load":
         return (

@@ -73,12 +73,23 @@ class Need:
             value = getattr(self, name)
             if value is not None:
                 _check_whole(name, value, 1, self.context, f"1 to {self.context:,}, the context")
+        self._check_lengths()
         for name in self.gpus:
             device(name)
         if self.engine is not None and self.engine not in ENGINES:
             raise InputError("engine", self.engine, f"one of {', '.join(ENGINES)}")
         if self.quantization is not None:
             _check_quantization(self.quantization)
+
+    def _check_lengths(self) -> None:
+        """Prompt and answer are one request, which the context holds."""
+        prompt, answer = self.input_length, self.output_length
+        if prompt is None or answer is None or prompt + answer <= self.context:
+            return
+        room = f"{{:,}} tokens: prompt and answer are one request, and the context is {self.context:,}"
+        if prompt < self.context:
+            raise InputError("output_length", answer, f"at most {room.format(self.context - prompt)}")
+        raise InputError("input_length", prompt, f"less than {room.format(self.context)}")
 
 
 def _check_whole(name: str, value: object, low: int, high: int, allowed: str) -> None:

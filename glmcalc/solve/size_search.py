@@ -66,7 +66,7 @@ def search(config: Configuration, need: Need) -> Found:
         fits = [unloaded_fit(config, need, min(unloaded, key=lambda one: one.needed))]
     if not fits:
         _refuse(config, need)
-    best, speed, reason = _fastest(config, fits, need)
+    best, speed, reason = _fastest(fits, need)
     safe = min((fit for fit in fits if fit.rank < 2 and fit is not best), key=lambda fit: fit.order, default=None)
     return Found(
         best, speed, reason, safe if best.rank == 2 else None, tuple(unloaded), _refused(config, need), len(fits)
@@ -95,14 +95,14 @@ def _pool_too_small(fits: list[Fit]) -> bool:
     return bool(fits) and all(fit.short_bytes for fit in fits)
 
 
-def _fastest(config: Configuration, fits: list[Fit], need: Need) -> tuple[Fit, Speed | None, str | None]:
+def _fastest(fits: list[Fit], need: Need) -> tuple[Fit, Speed | None, str | None]:
     """Of the fits that share the best status and quality, one that meets the wishes, then the fastest at its pessimistic end,
     then the roomiest."""
     first = min(fits, key=lambda fit: fit.order)
     if first.status in ("does_not_fit", "unsupported"):
         return first, None, "it does not run"
     alike = [fit for fit in fits if fit.order[:3] == first.order[:3]]
-    timed = [(fit, *speed_of(config, fit, need)) for fit in alike[:3]]
+    timed = [(fit, *speed_of(fit, need)) for fit in alike[:3]]
 
     def rate(one: tuple[Fit, Speed | None, str | None]) -> tuple[bool, float, int]:
         low = one[1].tok_s_user.low if one[1] is not None and one[1].tok_s_user is not None else 0.0
@@ -113,15 +113,10 @@ def _fastest(config: Configuration, fits: list[Fit], need: Need) -> tuple[Fit, S
     return max(timed, key=rate)
 
 
-def speed_of(config: Configuration, fit: Fit, need: Need) -> tuple[Speed | None, str | None]:
+def speed_of(fit: Fit, need: Need) -> tuple[Speed | None, str | None]:
     """Speed of a deployment under the need, and why there is none."""
     from glmcalc.speed.estimate import speed
 
-    if config.apart:
-        return (
-            None,
-            f"no speed of this model over {config.nodes} nodes of {config.gpus // config.nodes} GPUs is published",
-        )
     asked = fit.deployment
     try:
         found = speed(

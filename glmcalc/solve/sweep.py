@@ -10,10 +10,11 @@ from glmcalc.budget import kv
 from glmcalc.budget.margins import STAGES as STAGES
 from glmcalc.budget.margins import margins, verdict_codes
 from glmcalc.budget.plan import figures_of
-from glmcalc.facts.columns import either, every, larger, raised, smaller
+from glmcalc.facts.columns import either, every, raised
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import names_of, record, replace
 from glmcalc.facts.store import nearest
+from glmcalc.model.batch import batch_allowed, default_batch, filled_batch
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved, resolve
 from glmcalc.solve.sweep_groups import Block, grouped
@@ -93,7 +94,7 @@ def sweep(
     for settings in rows.settings:
         try:
             asked = rows.shared.changed(**settings)
-            resolved = resolve(asked)
+            resolved = _resolved(asked, rows.numbers)
             figures_of(resolved)  # a split that cuts a scale block is bad input too
             groups.append((asked, resolved))
         except InputError as error:
@@ -102,6 +103,16 @@ def sweep(
     out = _empty(rows.shape, fields)
     _spread(lambda block: _work(block, rows.numbers, groups, out), rows.blocks, threads)
     return Swept({name: column.reshape(rows.shape) for name, column in out.items()}, tuple(refused))
+
+
+def _resolved(asked: Deployment, numbers: Mapping[str, Any]) -> Resolved:
+    """What a group's budgets decide on; its columns stand at values that no other setting is refused beside."""
+    beside = {
+        name: value
+        for name, value in {"max_model_len": 1, "max_num_batched_tokens": 1 << 24}.items()
+        if name in numbers
+    }
+    return replace(resolve(asked.changed(**beside)), asked=asked)
 
 
 def _spread(work: Callable[[Block], None], tasks: Sequence[Block], threads: int) -> None:
@@ -186,13 +197,11 @@ def _with_columns(r: Resolved, asked: Deployment, given: dict[str, Any]) -> tupl
             good = good & (column >= 1) & (column <= most)
     if "gpu_memory_utilization" in given:
         good = good & (share > 0) & (share <= 1)
-    if tokens is None:
-        tokens = r.max_num_batched_tokens
-        if seqs is not None and asked.max_num_batched_tokens is None:
-            tokens = larger(seqs, tokens)
-    if seqs is None:
-        seqs = r.max_num_seqs if asked.max_num_seqs is not None else smaller(r.max_num_seqs, tokens)
-    good = good & (seqs <= tokens)
+    chunked = asked.enable_chunked_prefill is not False
+    seqs = asked.max_num_seqs if seqs is None else seqs
+    tokens = asked.max_num_batched_tokens if tokens is None else tokens
+    seqs, tokens = filled_batch(seqs, tokens, length, default_batch(r.device, r.memory), chunked)
+    good = good & batch_allowed(seqs, tokens, length, chunked)
     changes: dict[str, Any] = {
         "max_model_len": length, "max_num_seqs": seqs, "max_num_batched_tokens": tokens, "gpu_memory_utilization": share,
     }  # fmt: skip

@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from typing import Any
 
 # One indexer layer's scan on an H200 at batch 1 and for each further request: slopes over context of the kernel tables
-# collected for GLM-5's attention module (SGLang 0.5.14, FP8 cache, TP 8); reads far below the memory's bandwidth.
+# collected for GLM-5's attention module (SGLang 0.5.14, FP8 cache, TP 8; https://github.com/ai-dynamo/aiconfigurator), far below
+# the memory's bandwidth; the tables are in data/kernel_times.jsonl.
 SCAN_FIRST_S = 0.48e-9
 SCAN_MORE_S = 0.032e-9
 SCAN_BANDWIDTH = 4.8e12
 SCAN_EXPONENT = 0.3
-SCAN_SOURCE = "https://github.com/ai-dynamo/aiconfigurator"
 GEMM_SHARE = 0.5  # of the dense peak that a large batch's matrix products reach
 COLLECTIVES = 4  # passes of the hidden state over the link in each layer: two all-reduces, each out and back
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import math
 
 from glmcalc.facts.errors import InputError
-from glmcalc.facts.frozen import record
+from glmcalc.facts.frozen import record, replace
 from glmcalc.model.deployment import Deployment
 from glmcalc.speed import decode, first_token
 from glmcalc.speed.acceptance import check_acceptance
 from glmcalc.speed.asked import Asked, read_asked
 from glmcalc.speed.bands import Range, around, combined, inverse, times
-from glmcalc.speed.presets import Choice, band_factor, choose, coefficient, unknown_device
+from glmcalc.speed.presets import Choice, band_factor, choose, coefficient, context_ranks_cost, unknown_device
 from glmcalc.speed.result import Speed, nothing
 from glmcalc.speed.terms import Load, step_terms
 
 MEASURED_CONTEXT = 200_000  # tokens: the longest that kernel tables and sweeps reach
 BEYOND_ROWS = 2  # times its longest row's context up to which a preset is trusted as it is
+NODE = 8  # GPUs of one box; more are joined by a network, but for those of an NVL72 rack
 SATURATED = 512  # running requests from which published throughput is that of a queue
 MOST_REQUESTS = 1 << 20
 
@@ -114,6 +115,9 @@ def _unknown(asked: Asked, need: Need, extrapolate: bool) -> str | None:
         return "several Macs: the one report of it is a bug's"
     if asked.engine == "llama.cpp" and asked.device.vendor != "Apple":
         return f"no speed of llama.cpp on {asked.device.name} with all weights in its memory is published"
+    spread = asked.machine.ranks * asked.stages
+    if spread > NODE and not asked.device.id.endswith("nvl72"):
+        return f"no speed of this model over {-(-spread // NODE)} nodes of {NODE} GPUs is published"
     if need.context > MEASURED_CONTEXT and not extrapolate:
         return (
             f"nothing was measured beyond {MEASURED_CONTEXT:,} tokens; --extrapolate carries the formulas on to "
@@ -169,6 +173,10 @@ def _estimate(
             "decoding"
         )
     of_one = around(per_token * 1e3, factor)
+    if asked.machine.context_ranks > 1:
+        without = band_factor(_band(asked, need, choice, running, dcp=False)[0])
+        of_one, note = _with_context_ranks(of_one, asked.machine.context_ranks, without)
+        notes.append(note)
     tokens = inverse(of_one, 1e3)
     return Speed(
         asked=asked,
@@ -189,7 +197,11 @@ def _estimate(
 
 
 def _time_per_token(asked: Asked, need: Need, choice: Choice, each: int, accepted: float) -> float:
-    preset, machine = choice.preset, asked.machine
+    preset = choice.preset
+    # What decode context parallelism saves in bytes and scan, its own exchange takes: no record of this model is faster with
+    # it at one length and batch. So a step counts as long as without it. The fit keeps the saving: its rows with DCP have no
+    # twin without, and it is off by more where they are held against the whole length.
+    machine = replace(asked.machine, context_ranks=1)
     load = Load(each, need.context, asked.drafts, need.prompt, need.output)
     terms = step_terms(machine, load)
     step = decode.step_s(
@@ -201,7 +213,26 @@ def _time_per_token(asked: Asked, need: Need, choice: Choice, each: int, accepte
     return float(decode.time_per_token_s(step, accepted, waiting))
 
 
-def _band(asked: Asked, need: Need, choice: Choice, running: int) -> tuple[str, list[str]]:
+def _with_context_ranks(of_one: Range, size: int, without: float) -> tuple[Range, str]:
+    """Milliseconds a token with decode context parallelism of ``size``, and what is to be said of it.
+
+    Args:
+        of_one: in the band that it is rated with; ``without``: half-width of the band without it.
+    """
+    row = context_ranks_cost()
+    measured = {int(key): value for key, value in row["tok_s"].items()}
+    slowest = min(value for key, value in measured.items() if key <= max(size, 2))
+    high = max(of_one.high, of_one.mid * combined(without, measured[1] / slowest))
+    steps = ", ".join(f"{value:g} at {key}" for key, value in measured.items() if key > 1)
+    note = (
+        f"decode context parallelism: the likely figure is the one without it; the low end allows for its cost, {measured[1]:g} "
+        f"tok/s of one stream that became {steps} on RTX PRO 6000 over PCIe, the one machine it was measured on ({row['source']})"
+    )
+    return Range(of_one.low, of_one.mid, high), note
+
+
+def _band(asked: Asked, need: Need, choice: Choice, running: int, dcp: bool = True) -> tuple[str, list[str]]:
+    """The rating and what keeps it from a better one; ``dcp`` False leaves decode context parallelism out."""
     why, band = list(choice.why), choice.band
     if running > choice.preset.most_requests:
         why.append(f"its busiest row is of {choice.preset.most_requests:,} requests at once")
@@ -214,6 +245,9 @@ def _band(asked: Asked, need: Need, choice: Choice, running: int) -> tuple[str, 
         band = max(band, "B")
     if asked.machine.groups > 1:
         why.append("data-parallel attention: its rows are few and alike")
+        band = max(band, "B")
+    if dcp and asked.machine.context_ranks > 1:
+        why.append("decode context parallelism: its cost was measured on one machine only")
         band = max(band, "B")
     if asked.stages > 1:
         why.append("pipeline parallelism: no record of it")

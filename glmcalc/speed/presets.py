@@ -94,6 +94,11 @@ def coefficient(name: str) -> Figure:
     return next(_figure(row) for row in facts() if row["id"] == name)
 
 
+def context_ranks_cost() -> dict[str, Any]:
+    """Measured tokens per second of one stream by size of decode context parallelism (``tok_s``), with their source."""
+    return next(row for row in facts() if row["what"] == "context_ranks")
+
+
 def band_factor(name: str) -> float:
     """Half-width of a band as a factor: figures are from ``mid / factor`` to ``mid * factor``."""
     return float(next(row["factor"] for row in facts() if row["what"] == "band" and row["id"] == name))

@@ -74,7 +74,8 @@ def load_prices(path: str) -> dict[str, Price]:
     """Prices of one GPU from a CSV file with the columns gpu, usd_per_hour, date and source.
 
     Raises:
-        InputError: unreadable, a missing column, an unknown GPU, a price that is none, or a date that is not a year and month.
+        InputError: unreadable, a missing column, an unknown GPU or one with two rows, a price that is none, or a date that is not a year
+            and month.
     """
     import csv
     import io
@@ -86,7 +87,15 @@ def load_prices(path: str) -> dict[str, Price]:
             "prices", path, f"a CSV file with the columns {', '.join(COLUMNS)}",
             f"prices: {path} has no column {missing[0]}; it needs {', '.join(COLUMNS)}.",
         )  # fmt: skip
-    return {str(row["gpu"]): _price(row, number) for number, row in enumerate(rows, start=2)}
+    prices: dict[str, Price] = {}
+    lines: dict[str, int] = {}
+    for number, row in enumerate(rows, start=2):
+        gpu = str(row["gpu"])
+        prices[gpu] = _price(row, number)
+        if gpu in lines:
+            raise InputError("gpu", gpu, f"one row of the prices for each GPU (it has lines {lines[gpu]} and {number})")
+        lines[gpu] = number
+    return prices
 
 
 def _text(path: str) -> str:

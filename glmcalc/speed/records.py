@@ -39,10 +39,11 @@ class Measured:
 
     @property
     def band(self) -> str:
-        """``A`` where parallelism is tensor parallelism and speculation is stated, else ``B`` (see ``glmcalc.speed.bands``)."""
+        """``A`` where parallelism is tensor parallelism alone and speculation is stated, else ``B`` (see ``glmcalc.speed.bands``)."""
         row = self.row
         unstated = {"tp", "drafts", "acceptance_length"} & set(row["inferred"]) or row["acceptance_basis"] == "assumed"
-        return "B" if self.machine.groups > 1 or unstated else "A"
+        divided = self.machine.groups > 1 or self.machine.context_ranks > 1
+        return "B" if divided or unstated else "A"
 
 
 def rows() -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 import sys
 from pathlib import Path
 
@@ -152,6 +153,33 @@ def test_a_length_that_almost_fits_is_shortened():
     data = diagnosed(asked, made, "startup_kv_too_small", share=0.98).to_dict()
     assert data["change"]["name"] == "--max-model-len"
     assert data["change"]["to"] >= 0.9 * 1_048_576
+
+
+def test_a_length_far_from_what_surely_fits_is_not_given_up_first():
+    """The engine names a length 1 % short, but the budget without the log is sure only of a quarter less."""
+    asked, made = case_of(max_model_len=400_000, max_num_batched_tokens=16_384)
+    data = diagnosed(asked, made, "startup_kv_too_small", share=0.989).to_dict()
+    assert (data["change"]["name"], data["change"]["to"]) == ("--kv-cache-dtype", "fp8")
+    lengths = [row["to"] for row in data["alternatives"] if row["name"] == "--max-model-len"]
+    assert max(lengths) > 0.95 * 400_000 > min(lengths)
+
+
+def test_several_flags_must_hold_by_the_logs_own_pool_too():
+    """A pool of 7.80 GiB where the budget expects 36: decode context parallelism 4 holds only in its likely figure."""
+    asked, made = case_of(max_model_len=524_288, max_num_seqs=32)
+    text = written_log(asked, made, "startup_kv_too_small", 0, 0, 0)
+    printed = re.search(r"KV cache memory: ([\d.]+) GiB", text)[1]
+    data = diagnose(text.replace(printed, "7.80"), None, {"gpu": asked.gpu}).to_dict()
+    assert data["after"]["verdict"]["status"] == "fits"
+    assert "--decode-context-parallel-size 8" in data["command"]
+
+
+def test_lowered_utilization_says_what_it_moves():
+    asked, made = case_of(max_model_len=131_072, max_num_seqs=64, kv_cache_dtype="fp8", gpu_memory_utilization=0.9)
+    data = diagnosed(asked, made, "runtime_activation", 3.0, 0.5).to_dict()
+    rows = [data["change"], *data["alternatives"]]
+    text, after = next((row["text"], row["to"]) for row in rows if row["name"] == "--gpu-memory-utilization")
+    assert f"{(0.9 - after) * 139.80:.2f} GiB of each GPU" in text
 
 
 def test_sparse_decode_scratch_of_32768_tokens_takes_fewer_tokens():

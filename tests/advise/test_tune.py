@@ -217,6 +217,73 @@ def test_the_command_says_the_parallel_size_that_the_number_of_gpus_set():
     assert "--tensor-parallel-size 8" in ask(None, asked).to_dict()["next_command"]
 
 
+@pytest.mark.parametrize(
+    ("cut", "name", "mode"),
+    [
+        ("vllm:num_preemptions_total", "preemptions", "budget"),
+        ("vllm:num_preemptions_total", "preemptions", "guide"),
+        ('finished_reason="error"', "errors", "budget"),
+        ('finished_reason="error"', "errors", "guide"),
+        ('finished_reason="stop"', "requests", "budget"),  # the guide counts hours, not requests
+    ],
+)
+def test_a_counter_that_is_not_in_the_scrape_is_not_zero(cut, name, mode):
+    """vLLM exports each of them from its start on, so a scrape without one is cut, or a query leaves it out."""
+    assert all(cut in (DATA / f"metrics_{scraped}.prom").read_text() for scraped in ("idle", "kv_pressure"))
+    lines = scrape(**PROVEN).splitlines()
+    text = "\n".join(line for line in lines if cut not in line) + "\n"
+    whole = read_metrics("\n".join(lines) + "\n", 0.0)
+    for before in (
+        None,
+        tune(NODE, whole, mode=mode).state,
+    ):  # an older scrape that held it does not speak for this one
+        advice = tune(NODE, read_metrics(text, 4000.0), before, mode=mode)
+        assert advice.decision.kind == "hold"
+        assert not advice.decision.passed
+        assert "is not in the scrape" in advice.decision.reason
+        assert [row.name for row in advice.decision.gate if row.have is None and row.met is False] == [name]
+
+
+@pytest.mark.parametrize("mode", ["budget", "guide"])
+def test_a_server_that_states_another_utilization_is_not_raised(mode):
+    for told, kind in ((0.85, "raise"), (0.9, "hold"), (None, "raise")):
+        first = ask(None, mode=mode, utilization=told, **PROVEN)
+        advice = ask(first.state, mode=mode, utilization=told, time=4000.0, **PROVEN)
+        assert advice.decision.kind == kind
+        assert ("states utilization 0.9" in advice.decision.reason) is (kind == "hold")
+
+
+def test_a_use_of_the_pool_above_all_of_it_is_none():
+    advice = ask(None, **(PROVEN | {"usage": 5.0, "running": 64}))
+    assert advice.decision.kind == "hold"
+    assert advice.to_dict()["evidence"]["peak_kv_usage"] is None
+
+
+def lengths(count: int, tokens: int) -> str:
+    """Histogram sums of ``count`` finished requests of ``tokens`` tokens each."""
+    return (
+        f"vllm:request_prompt_tokens_sum {count * tokens}\nvllm:request_generation_tokens_sum 0\n"
+        f"vllm:request_prompt_tokens_count {count}\n"
+    )
+
+
+@pytest.mark.parametrize(("preempted", "kind", "left"), [(1, "hold", 64), (2, "lower", 54), (900, "lower", None)])
+def test_where_more_ran_than_the_mean_explains_a_tenth_less_is_tried(preempted, kind, left):
+    """1,000 requests of 60,000 tokens: the pool holds a handful of them in full, and 60 ran at once.
+
+    One in 1,000 is the rate that operations allow (0.1 per 100). Two: shared prefixes explain what ran, not the mean. 900:
+    each round of 60 preempts most of it, as the mean foretells.
+    """
+    text = scrape(finished=1000, preemptions=preempted, usage=0.95, running=60, prompt=120_000) + lengths(1000, 60_000)
+    advice = tune(NODE, read_metrics(text))
+    made = plan(NODE)
+    held = (made.kv.pool.num_blocks - 1) * 64 // (-(-60_000 // 64) * 64)
+    assert 1 < held < 12
+    assert advice.decision.kind == kind
+    assert advice.next.max_num_seqs == (held if left is None else left)
+    assert advice.next.gpu_memory_utilization == NODE.gpu_memory_utilization
+
+
 def test_a_few_preemptions_are_held_and_never_raised():
     advice = ask(None, **(PROVEN | {"finished": 5000, "preemptions": 1}))
     assert advice.decision.kind == "hold"

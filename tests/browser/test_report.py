@@ -22,8 +22,10 @@ CASES = {
     "does_not_fit": ({"gpu": "h200_sxm", "gpus": 8, "max_model_len": 1_048_576, "max_num_seqs": 1}, "Does not fit"),
     "many_changes": ({"gpu": "h100_sxm", "gpus": 8, "max_model_len": 131_072, "speculative_method": "mtp", "num_speculative_tokens": 3}, "Does not fit"),
     "mac": ({"engine": "llama.cpp", "gpu": "mac_m3_ultra_512", "gpus": 1, "quantization": "UD-Q3_K_XL", "input_length": 24_000, "min_tok_s_user": 5}, "Fits"),
+    "same_machine": ({"gpu": "h100_sxm", "gpus": 8, "max_model_len": 131_072, "concurrency": 4}, "Does not fit"),
+    "too_slow": ({"gpu": "b200_sxm", "gpus": 8, "max_model_len": 65_536, "concurrency": 16, "input_length": 32_000, "min_tok_s_user": 200}, "Too slow"),
     "sglang": ({"engine": "sglang", "gpu": "h200_sxm", "gpus": 4, "quantization": "w4afp8", "concurrency": 8, "input_length": 24_000}, "Marginal"),
-    "pasted": ({"gpu": "b200_sxm", "gpus": 8, "command": "vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --max-model-len 128K --port 80"}, "Fits"),
+    "pasted": ({"gpu": "b200_sxm", "command": "vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --max-model-len 128K --port 80"}, "Fits"),
 }  # fmt: skip
 
 
@@ -161,12 +163,14 @@ def test_the_same_sections_as_from_one_process(report):
     assert places == sorted(places)
 
 
-def test_the_three_ways_stand_beside_each_other_where_there_is_room(report, browser):
+def test_the_ways_stand_beside_each_other_where_there_is_room(report, browser):
     path, _, _ = report
     for width, beside in ((1440, True), (400, False)):
         page = browser.new_page(viewport={"width": width, "height": 900})
         page.goto(path.as_uri())
-        boxes = [page.locator(".gr-way").nth(number).bounding_box() for number in range(3)]
+        boxes = [
+            page.locator(".gr-way").nth(number).bounding_box() for number in range(page.locator(".gr-way").count())
+        ]
         assert (len({round(box["y"]) for box in boxes}) == 1) == beside
         labels = page.locator(".gr-terms").is_visible()
         assert labels == beside
@@ -208,7 +212,7 @@ def test_the_worked_customers_open_offline_without_scripts(worked, browser):
             context.on("request", lambda request, asked=asked: asked.append(request.url))
             page = context.new_page()
             page.goto(path.as_uri())
-            assert page.locator(".gr-way").count() == 3
+            assert page.locator(".gr-way").count() in (3, 4)
             assert page.get_by_role("heading", name="How the figures come about").is_visible()
             assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
             context.close()

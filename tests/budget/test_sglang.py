@@ -162,7 +162,32 @@ def test_a_pool_as_printed_is_judged_alone():
     assert made.verdict.status == "fits"
     assert made.kv.tokens[1] == 50 * GIB // 47_700 // 64 * 64
     longer = budget(gpu="b200_sxm", tensor_parallel_size=8, available_kv_bytes=40 * GIB, context_length=1_000_000)
-    assert (longer.verdict.status, longer.verdict.stage) == ("does_not_fit", "startup_kv_too_small")
+    assert (longer.verdict.status, longer.verdict.stage) == ("marginal", None)
+    assert f"{40 * GIB // 47_700 // 64 * 64:,} tokens of its pool" in longer.verdict.reason
+
+
+@pytest.mark.parametrize("stated", [None, 320_000, 1_000_000])
+def test_a_pool_shorter_than_the_length_is_no_death(stated):
+    """SGLang caps a request at its pool (scheduler.py, max_req_len) and starts: 92,628 bytes a token in bf16 on Hopper."""
+    made = budget(gpu="h200_sxm", tensor_parallel_size=8, mem_fraction_static=0.85, context_length=stated)
+    low, likely, high = made.kv.tokens
+    assert likely == pytest.approx(made.kv.available.likely / 92_628, abs=64)
+    assert (made.verdict.status, made.verdict.stage) == ("marginal", None)
+    assert f"serves requests up to the {likely:,} tokens ({low:,} to {high:,}) of its pool" in made.verdict.reason
+    words = "the model allows" if stated is None else "--context-length says"
+    assert f"one of the {stated or 1_048_576:,} tokens that {words}" in made.verdict.reason
+    assert made.verdict.advice.startswith(f"Set --context-length {low // 1000 * 1000},")
+    assert made.to_dict()["kv"]["fits"] is (likely >= (stated or 1_048_576))
+
+
+def test_a_death_is_named_before_a_length_that_is_cut():
+    stated = {"gpu": "h200_sxm", "tensor_parallel_size": 8}
+    late = budget(**stated, mem_fraction_static=0.95).verdict
+    assert (late.status, late.stage) == ("marginal", "runtime_activation")
+    assert "of its pool, and refuses longer ones" in late.reason
+    nothing = budget(**stated, mem_fraction_static=0.644).verdict
+    assert nothing.stage == "startup_no_kv_blocks"
+    assert "serves requests" not in nothing.reason
 
 
 def test_no_verdict_is_better_than_its_logs():

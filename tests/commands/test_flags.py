@@ -8,6 +8,7 @@ from glmcalc.commands import read_command
 from glmcalc.commands.flags import flag_arity, flag_names
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.store import load_json
+from glmcalc.model.deployment import Deployment
 
 ROWS = load_json("vllm_flags.json")["flags"]
 
@@ -47,6 +48,8 @@ def test_arity(name, arity):
 @pytest.mark.parametrize("row", [row for row in ROWS if row["effect"] != "modelled"], ids=lambda row: row["names"][0])
 def test_a_flag_that_is_no_setting_is_listed_and_swallows_its_value_only(row):
     value = {"int": "1", "human": "1", "len": "1", "float": "0.5", "json": "{}"}.get(row["type"], "x")
+    if row["names"][0] == "--cudagraph-capture-sizes":
+        value = "3"  # no list of the engine's own, which is a setting
     words = [row["names"][0], *([] if row["arity"] == 0 else [value])]
     if row["names"][0] == "--config":
         words = []  # the file is not in the text: refused, see test_forms
@@ -132,3 +135,85 @@ def test_compilation_and_json(text, listed, data):
 def test_the_last_of_two_values_holds():
     assert only("-tp 4 --tensor-parallel-size 8") == {"tensor_parallel_size": 8}
     assert only("--enable-prefix-caching --no-enable-prefix-caching") == {"enable_prefix_caching": False}
+
+
+@pytest.mark.parametrize(
+    ("text", "largest"),
+    [
+        ("--max-cudagraph-capture-size 4096", 4096),
+        ("""--compilation-config '{"max_cudagraph_capture_size":4096}'""", 4096),
+        ("-cc.max_cudagraph_capture_size=4096", 4096),
+        ("-cc.max-cudagraph-capture-size 4096", 4096),
+        ("--cudagraph-capture-sizes 16 1 2 4 8", 16),
+        ("""-cc '{"cudagraph_capture_sizes":[1,2,4,8,16]}'""", 16),
+        ("""-cc '{"cudagraph_mode":"NONE"}'""", 0),
+        ("-cc.cudagraph_mode=none", 0),
+        ("-O0", 0),
+        ("-O 0", 0),
+        ("--optimization-level 0", 0),
+        ("""-O3 -cc '{"cudagraph_mode":"NONE"}'""", 0),
+        ("--max-cudagraph-capture-size 64 -cc.cudagraph_mode=NONE", 0),
+    ],
+)
+def test_graphs_count_in_each_of_the_engines_spellings(text, largest):
+    parsed = read_command(f"vllm serve a/b {text} -tp 4")
+    assert parsed.settings == {"model": "a/b", "tensor_parallel_size": 4, "max_cudagraph_capture_size": largest}
+    assert parsed.heavy == []
+
+
+@pytest.mark.parametrize(
+    ("text", "heavy"),
+    [
+        ("--cudagraph-capture-sizes 1 2 3", ["--cudagraph-capture-sizes"]),
+        ("""-cc '{"cudagraph_mode":"FULL_DECODE_ONLY","cudagraph_capture_sizes":[2,4,6]}'""", ["--compilation-config"]),
+        ("-cc $CONFIG", ["--compilation-config"]),
+        ("-cc.cudagraph_mode=$MODE", ["--compilation-config"]),
+        ("--performance-mode throughput", ["--performance-mode"]),
+        ("--performance-mode balanced", []),
+        ("-O1", []),
+        # a mode that is stated wins over the level's (docs.vllm.ai, design/optimization_levels)
+        ("""-O0 -cc '{"cudagraph_mode":"FULL"}'""", []),
+        ("""-cc '{"pass_config":{"fuse_act_quant":false}}'""", []),
+        ("-cc.pass_config.fuse_act_quant=false", []),
+    ],
+)
+def test_graphs_that_cannot_be_counted_leave_the_verdict_open(text, heavy):
+    parsed = read_command(f"vllm serve a/b {text} -tp 4")
+    assert parsed.settings == {"model": "a/b", "tensor_parallel_size": 4}
+    assert parsed.heavy == heavy
+    assert parsed.not_modelled
+
+
+def test_no_graphs_are_written_as_the_engine_takes_them():
+    # config/vllm.py:_set_cudagraph_sizes asserts that the largest size is at least 1 where graphs are captured at all.
+    made = Deployment(max_cudagraph_capture_size=0)
+    assert made.command().endswith("""--compilation-config '{"cudagraph_mode":"NONE"}'""")
+    assert any("refuses 0" in line for line in read_command("vllm serve a/b --max-cudagraph-capture-size 0").warnings)
+    assert not read_command(made.command()).warnings
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        "--max-cudagraph-capture-size 0", "-cc.cudagraph_mode=NONE -cc.pass_config.fuse_act_quant=false", "-O0",
+        """-cc '{"max_cudagraph_capture_size":64,"pass_config":{"fuse_act_quant":false}}'""",
+        "--cudagraph-capture-sizes 1 2 4", "--cudagraph-capture-sizes 1 2 3", "--no-enable-chunked-prefill",
+        "--enable-chunked-prefill", "--enable-chunked-prefill=false --enforce-eager",
+    ],
+)  # fmt: skip
+def test_what_is_printed_says_what_was_read(flags):
+    first = Deployment.from_command(f"vllm serve a/b -tp 8 {flags}")
+    assert Deployment.from_command(first.command()) == first
+
+
+def test_sizes_do_not_stand_beside_another_largest_graph():
+    # The engine refuses a largest size that is not the list's own: "should be consistent with the max value".
+    asked = Deployment.from_command("vllm serve a/b --cudagraph-capture-sizes 1 2 3")
+    assert "--cudagraph-capture-sizes 1 2 3" in asked.command()
+    assert "1 2 3" not in asked.changed(max_cudagraph_capture_size=64).command()
+
+
+def test_what_the_engines_own_log_advises_is_no_flag_of_the_past():
+    parsed = read_command("vllm serve a/b --kv-cache-memory=32212254720")
+    assert parsed.settings["kv_cache_memory_bytes"] == 30 << 30
+    assert not any("earlier" in warning for warning in parsed.warnings)

@@ -207,3 +207,156 @@ def test_refused(text, field):
     with pytest.raises(InputError) as caught:
         read_command(text)
     assert caught.value.field == field
+
+
+CHART = {
+    "the parts of an image": "image:\n  repository: vllm/vllm-openai\n  tag: v0.23.0\nargs: ['--model', '{m}', '-tp', '8']",
+    "its registry too": "image:\n  registry: docker.io\n  repository: vllm/vllm-openai\n  tag: v0.23.0\n  pullPolicy: Always\nargs: ['--model', '{m}', '-tp', '8']",
+    "the command inside the image": "image:\n  repository: 'vllm/vllm-openai'\n  tag: 'v0.23.0'\n  command: ['vllm', 'serve', '{m}', '-tp', '8']",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CHART.values(), ids=CHART)
+def test_the_image_of_a_chart(text):
+    parsed = read_command(text.replace("{m}", MODEL))
+    assert parsed.settings == SERVE
+    assert parsed.engine_version == "0.23.0"
+    assert parsed.image.endswith("vllm/vllm-openai:v0.23.0")
+    assert parsed.warnings == []
+
+
+CONTAINERS = {
+    "entrypoint": "docker run --gpus all --entrypoint vllm vllm/vllm-openai:v0.33.0 serve {m} -tp 8",
+    "entrypoint with an equals sign": "docker run --entrypoint=vllm vllm/vllm-openai:v0.33.0 serve {m} -tp 8",
+    "entrypoint of python": "docker run --entrypoint python3 vllm/vllm-openai:v0.33.0 -m vllm.entrypoints.openai.api_server --model {m} -tp 8",
+    "entrypoint of a shell": "docker run --entrypoint bash vllm/vllm-openai:v0.33.0 -c 'vllm serve {m} -tp 8'",
+    "no entrypoint": 'docker run --entrypoint "" vllm/vllm-openai:v0.33.0 vllm serve {m} -tp 8',
+    "create": "docker create --gpus all vllm/vllm-openai:v0.33.0 --model {m} -tp 8",
+    "service create": "docker service create --name x vllm/vllm-openai:v0.33.0 --model {m} -tp 8",
+    "nvidia-docker": "nvidia-docker run -it --rm vllm/vllm-openai:v0.33.0 --model {m} -tp 8",
+    "kubectl run": "kubectl run vllm --image=vllm/vllm-openai:v0.33.0 --port 8000 -- --model {m} -tp 8",
+    "apptainer": "apptainer run --nv docker://vllm/vllm-openai:v0.33.0 --model {m} -tp 8",
+    "apptainer exec": "apptainer exec --nv docker://vllm/vllm-openai:v0.33.0 vllm serve {m} -tp 8",
+    "a unit's docker": "[Service]\nExecStartPre=-/usr/bin/docker rm x\nExecStart=/usr/bin/docker run --rm vllm/vllm-openai:v0.33.0 --model {m} -tp 8",
+    ".env above compose": "TP=8\nMODEL='{m}'\n\nservices:\n  v:\n    image: vllm/vllm-openai:v0.33.0\n    command: --model ${MODEL} -tp ${TP}\n",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", CONTAINERS.values(), ids=CONTAINERS)
+def test_what_runs_in_a_container(text):
+    parsed = read_command(text.replace("{m}", MODEL))
+    assert parsed.settings == SERVE
+    assert parsed.image == "vllm/vllm-openai:v0.33.0"
+    assert parsed.engine_version == "0.33.0"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'docker run --entrypoint vllm "$IMAGE" serve {m} -tp 8',
+        "docker run --entrypoint vllm sha256:0123abcd serve {m} -tp 8",
+        "docker compose run --rm vllm --model {m} -tp 8",
+        "docker-compose run --rm vllm vllm serve {m} -tp 8",
+    ],
+)
+def test_no_image_is_named(text):
+    parsed = read_command(text.replace("{m}", MODEL))
+    assert parsed.settings == SERVE
+    assert (parsed.image, parsed.engine_version) == (None, None)
+
+
+@pytest.mark.parametrize("text", ["docker network create vllm", "docker volume create vllm-cache", "docker rm vllm"])
+def test_what_runs_nothing(text):
+    with pytest.raises(InputError):
+        read_command(text)
+
+
+SET = {
+    "a unit": "[Service]\nEnvironment=TP=8\nExecStart=/usr/bin/vllm serve {m} -tp ${TP}",
+    "a unit, quoted": '[Service]\nEnvironment="LEN=1" "TP=8"\nExecStart=/usr/bin/vllm serve {m} -tp ${TP}',
+    "the null command": ': "${TP:=8}"\nvllm serve {m} -tp $TP',
+    "in place": "vllm serve {m} -tp ${TP:=8}",
+    "in place, also where empty": "vllm serve {m} -tp ${TP=8}",
+    "set before": 'TP=8\n: "${TP:=4}"\nvllm serve {m} -tp $TP',
+    "a container's": "services:\n  v:\n    image: vllm/vllm-openai\n    environment: {TP: 8}\n    command: --model {m} -tp $$TP",
+    "a container's shell's": 'services:\n  v:\n    image: vllm/vllm-openai\n    environment:\n      - TP=8\n    entrypoint: ["sh", "-c"]\n    command: ["vllm serve {m} -tp $${TP}"]',
+    "after a change of folder": 'ssh node "cd x && source env.sh; vllm serve {m} -tp 8"',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", SET.values(), ids=SET)
+def test_a_variable_that_the_text_sets(text):
+    parsed = read_command(text.replace("{m}", MODEL))
+    assert parsed.settings == SERVE
+    assert parsed.unresolved == []
+
+
+@pytest.mark.parametrize("between", ["  # eight of them", "  # eight \\", "", "   ", " \\"], ids=repr)
+def test_a_line_at_which_a_shell_ends_the_command(between):
+    # bash -n on it: what follows is a command of its own, named --max-model-len.
+    parsed = read_command(f"vllm serve {MODEL} -tp 8 \\\n{between}\n  --max-model-len 131072 \\\n  --max-num-seqs 4")
+    assert parsed.settings == SERVE | {"max_model_len": 131_072, "max_num_seqs": 4}
+    assert parsed.outcome == "read"
+    said = [warning for warning in parsed.warnings if "shell ends the command" in warning]
+    assert len(said) == 1
+    assert "--max-model-len, --max-num-seqs" in said[0]
+
+
+def test_a_blank_line_after_the_last_mark_ends_the_command():
+    parsed = read_command(f"vllm serve {MODEL} -tp 8 \\\n\ncurl localhost:8000/health")
+    assert parsed.settings == SERVE
+    assert parsed.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("text", "more"),
+    [
+        ("--speculative-config &#39;{&quot;method&quot;:&quot;mtp&quot;}&#39; --max-model-len 131072", {"speculative_method": "mtp", "max_model_len": 131_072}),
+        ("&#45;&#45;max-model-len 131072 &amp;&amp; echo up", {"max_model_len": 131_072}),
+        ("&#x2d;&#x2D;max-num-seqs 4 2&gt;&amp;1 | tee log", {"max_num_seqs": 4}),
+    ],
+)  # fmt: skip
+def test_entities_of_a_page(text, more):
+    assert read_command(f"vllm serve {MODEL} -tp 8 {text}").settings == SERVE | more
+
+
+def test_a_flag_of_json_needs_its_value():
+    with pytest.raises(InputError) as error:
+        read_command(f"vllm serve {MODEL} -tp 8 --speculative-config")
+    assert error.value.field == "speculative_config"
+
+
+LINES = (
+    f"model: {MODEL}\ntensor-parallel-size: 8\nspeculative-config:\n  method: mtp\nserved-model-name:\n  - a\n  - b\n"
+)
+FILES = {
+    "below": "vllm serve --config config.yaml\n\n{y}",
+    "above": "{y}\nvllm serve --config=config.yaml",
+    "under its name": "vllm serve --config config.yaml\n# config.yaml\n{y}",
+    "heredoc": "cat > config.yaml <<'EOF'\n{y}EOF\nvllm serve --config config.yaml",
+    "heredoc, name last": "cat <<EOF > x/config.yaml\n{y}EOF\nvllm serve --config x/config.yaml",
+    "map": "kind: ConfigMap\ndata:\n  config.yaml: |\n{i}---\nspec:\n  containers:\n  - image: vllm/vllm-openai:v0.33.0\n    args: ['--config', '/etc/config.yaml']",
+    "fence": "```\nvllm serve --config config.yaml\n```\n```yaml\n{y}```",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("text", FILES.values(), ids=FILES)
+def test_the_lines_of_a_config_file(text):
+    indented = textwrap.indent(LINES, "    ")
+    parsed = read_command(text.replace("{y}", LINES).replace("{i}", indented))
+    assert parsed.settings == SERVE | {"speculative_method": "mtp"}
+    assert parsed.unknown == []
+
+
+def test_a_config_file_alone():
+    parsed = read_command(f"# config.yaml\n{LINES}enforce-eager: true\nenable-expert-parallel: false\n")
+    assert parsed.settings == SERVE | {"speculative_method": "mtp", "enforce_eager": True}
+    with pytest.raises(InputError):
+        read_command("model: GLM-5.2\nnote: it is good\n")
+
+
+@pytest.mark.parametrize("more", ["", "\nhost: it is the one in the corner", "\ncat > other.yaml <<EOF\na: 1\nEOF"])
+def test_a_config_file_that_is_not_shown(more):
+    with pytest.raises(InputError) as error:
+        read_command(f"vllm serve {MODEL} --config config.yaml{more}")
+    assert error.value.field == "config"

@@ -200,3 +200,81 @@ def test_words_survive_any_shell(path, number, switch):
     assert ("--cpu-moe" in words) == switch
     words = shlex.split(format_sglang(path, {"tp": 8, "mem-fraction-static": 0.9, "dp": None}))
     assert words[3:] == ["--model-path", path, "--tp", "8", "--mem-fraction-static", "0.9"]
+
+
+LINES = {
+    "sglang": "sglang serve --model-path zai-org/GLM-5.2-FP8 --tp 8 ",
+    "llama.cpp": "llama-server -m GLM-5.2-UD-IQ4_NL.gguf -ngl 99 ",
+}
+
+
+@pytest.mark.parametrize(
+    ("engine", "flag", "meant"),
+    [
+        ("sglang", "--context-lenght 65536", "--context-length"),
+        ("sglang", "--mem-fractoin-static 0.9", "--mem-fraction-static"),
+        ("sglang", "--max_runing_requests 8", "--max-running-requests"),
+        ("llama.cpp", "--n-cpu-moes 60", "--n-cpu-moe"),
+        ("llama.cpp", "--ctx-sise 8192", "--ctx-size"),
+        ("llama.cpp", "--paralell=2", "--parallel"),
+    ],
+)
+def test_a_mistyped_flag_is_refused_as_the_engine_would(engine, flag, meant):
+    text = LINES[engine] + flag
+    name = flag.split("=")[0].split()[0]
+    assert read_command(text).unknown == [{"flag": name, "nearest": meant}]
+    with pytest.raises(InputError) as caught:
+        read_pasted(text)
+    assert caught.value.field == name
+    assert f"did you mean {meant}?" in caught.value.message
+
+
+# Flags of SGLang 0.5.18's server_args.py and of llama-server's README that lie nearest to those that are read.
+REAL = {
+    "sglang": ("--dwdp-size 2", "--ep-size 4", "--max-queued-requests 5", "--cuda-graph-bs 1 2 4", "--max-prefill-tokens 4096",
+               "--enable-metrics-for-all-schedulers", "--disable-cuda-graph-padding", "--context-len 65536", "--moe-dp-size 2"),
+    "llama.cpp": ("--batch-size 4096", "--n-cpu-ffn 3", "--log-file x", "--kv-offload", "--cache-type-k-draft f16", "--override-kv a=b",
+                  "--op-offload", "--main-gpu 0", "--threads-batch 8", "--no-kv-unified"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("engine", REAL)
+def test_flags_of_the_engine_that_are_not_read_stay_not_modelled(engine):
+    for flag in REAL[engine]:
+        parsed = read_pasted(LINES[engine] + flag)
+        assert not parsed.unknown, flag
+    assert read_pasted(LINES[engine] + "--quite-another-thing 3").not_modelled == ["--quite-another-thing"]
+
+
+def test_llamacpp_takes_underscores_for_dashes():
+    """common/arg.cpp replaces them in every argument that begins with two dashes."""
+    assert read_pasted(LINES["llama.cpp"] + "--ctx_size 8192").settings["ctx_size"] == 8192
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gpus"),
+    [
+        ("CUDA_VISIBLE_DEVICES=0,1 ", "", 2),
+        ("HIP_VISIBLE_DEVICES=3 ", "", 1),
+        ("CUDA_VISIBLE_DEVICES=GPU-8932f937,GPU-1f2e ", "", 2),
+        ("CUDA_VISIBLE_DEVICES=-1 ", "", 1),
+        ("CUDA_VISIBLE_DEVICES=0,1 ", " --split-mode none", 1),
+    ],
+)
+def test_llamacpp_takes_the_gpus_that_it_sees(before, after, gpus):
+    """Split mode ``layer`` is llama.cpp's default: a model goes over all visible devices (tools/server/README.md)."""
+    parsed = read_pasted(before + LINES["llama.cpp"] + "-c 8192" + after)
+    asked = Deployment.from_settings(settings_of(parsed), gpu="h200_sxm")
+    data = answer(asked, parsed)
+    assert data["deployment"]["gpus"] == gpus
+    if not after and "-1" not in before:
+        assert data["command"].startswith(f"{before}llama-server")
+        again = read_pasted(data["command"])
+        assert settings_of(again)["gpus"] == gpus
+
+
+def test_gpus_given_beside_the_variable_win():
+    parsed = read_pasted("CUDA_VISIBLE_DEVICES=0,1 " + LINES["llama.cpp"] + "-c 8192")
+    asked = Deployment.from_settings({**settings_of(parsed), "gpus": 4}, gpu="h200_sxm")
+    assert answer(asked, parsed)["deployment"]["gpus"] == 4
+    assert "VISIBLE" not in answer(asked, parsed)["command"]

@@ -1,6 +1,7 @@
 """A fact without source, date and kind cannot be loaded; every loaded one has them, and the files keep their schema."""
 
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -207,8 +208,19 @@ def test_only_the_graph_estimates_known_to_be_off_are_off():
 
 def test_sources_count_every_row():
     rows = evidence.sources()
-    assert sum(row["rows"] for row in rows if row["file"] == "hardware.csv") == 37
+    assert sum(row["rows"] for row in rows if (row["file"], row["of"]) == ("hardware.csv", "row")) == 37
+    prices = sum(row["rows"] for row in rows if (row["file"], row["of"]) == ("hardware.csv", "price"))
+    assert prices >= sum(bool(row["price_source"]) for row in load_csv("hardware.csv"))
     assert {row["file"] for row in rows} == set(ROWS)
+
+
+@pytest.mark.parametrize("path", sorted(path.name for path in DATA.glob("*.*")))
+def test_every_address_in_the_data_is_listed_as_a_source(path):
+    # Fields that are addresses and nothing else; those inside a sentence or a pattern are told there.
+    text = (DATA / path).read_text(encoding="utf-8")
+    listed = {row["source"] for row in evidence.sources()}
+    fields = re.findall(r'(?:^|[",])((?:https?://[^\s",]+ ?)+)(?=[",]|$)', text, re.M)
+    assert {url for field in fields for url in field.split()} - listed == set()
 
 
 def test_glm53_is_glm52_key_for_key():

@@ -48,7 +48,7 @@ def test_the_pool_without_calibration(weights, error, band, inside):
     ("weights", "error", "band", "inside"), [("printed", 0.4, 6.8, 100), ("predicted", 3.6, 12.11, 91)]
 )
 def test_the_pool_of_deployments_whose_logs_set_no_term(weights, error, band, inside):
-    """Without the deployment that set the graphs' term of SM10x, whose log is no witness for it: what is reached today.
+    """Without the deployment whose log is one of the few behind the graphs' term, and no witness for it: what is reached.
 
     Predicted weights miss the promise of 3 and 12 GiB here (3.59 and 12.10): five of the six are forks, with checkpoints of
     third parties. These bounds are the present figures, so that nothing makes them worse unseen.
@@ -116,9 +116,9 @@ def test_known_deployments_that_fail():
 
 @pytest.mark.parametrize("row", [row for row in known_deployments() if row["stage"]], ids=lambda row: row["id"])
 def test_the_stage_of_a_known_failure(row):
-    """Where it says that it does not fit, it dies where it was seen to die."""
+    """It dies where it was seen to die; of a fork that is only said where the budget is sure of the death."""
     verdict = verdict_of(row)
-    if verdict.status == "does_not_fit":
+    if verdict.status == "does_not_fit" or not row["is_fork"]:
         assert verdict.stage == row["stage"]
 
 

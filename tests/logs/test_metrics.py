@@ -141,11 +141,20 @@ class Page(BaseHTTPRequestHandler):
             self.send_error(404)
         else:
             self.send_response(200)
+            if kind in ("whole", "cut"):
+                self.send_header("Content-Length", str(len(scrape("idle").encode())))
             self.end_headers()
             getattr(self, kind)()
 
     def metrics(self):
         self.wfile.write(scrape("idle").encode())
+
+    whole = metrics
+
+    def cut(self):
+        """The first half; then the connection ends."""
+        body = scrape("idle").encode()
+        self.wfile.write(body[: len(body) // 2])
 
     def echo(self):
         self.wfile.write(str(self.headers.get("Authorization")).encode())
@@ -194,6 +203,12 @@ def address(server, path: str, user: str = "") -> str:
 
 def test_a_page_is_read(server):
     assert len(read_metrics(fetch_text(address(server, "metrics")))) == 1
+
+
+def test_an_answer_shorter_than_it_announced_is_none(server):
+    assert fetch_text(address(server, "whole")) == scrape("idle")
+    with pytest.raises(InputError, match="bytes that it announced"):
+        fetch_text(address(server, "cut"))
 
 
 def test_a_name_in_the_url_is_sent_as_basic_authentication(server):

@@ -142,3 +142,70 @@ def test_any_table_gives_0_1_or_2(capsys, tmp_path, table):
 def test_a_variable_in_an_option_is_no_default(capsys):
     code, data = budget(capsys, *as_options({**BASE, "max_model_len": "$LENGTH"}))
     assert (code, data["error"]["field"]) == (2, "max_model_len")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len auto --kv-cache-dtype fp8"],
+        ["vllm serve nvidia/GLM-5.2-NVFP4 -tp 8 --no-enable-chunked-prefill --max-model-len 32K --max-cudagraph-capture-size 0"],
+        ["vllm serve zai-org/GLM-5.2-FP8 -tp 8 --num-gpu-blocks-override 30000 --num-speculative-tokens 3 --max-model-len 64k"],
+        ["--engine", "sglang", "-tp", "8", "--context-length", "32768"],
+        ["--engine", "llama.cpp", "--quantization", "UD-Q2_K_XL", "--gpus", "8", "--ctx-size", "32768"],
+    ],
+    ids=str,
+)  # fmt: skip
+def test_the_deployment_of_an_answer_is_such_a_file(capsys, tmp_path, argv):
+    code, first = budget(capsys, *argv, "--gpu", "b200_sxm")
+    path = tmp_path / "answer.json"
+    path.write_text(json.dumps(first["deployment"]), encoding="utf-8")
+    again, second = budget(capsys, "--deployment", str(path))
+    assert again == code
+    for name in ("kv", "per_gpu"):
+        assert second[name] == first[name]
+    assert second["verdict"]["reason"] == first["verdict"]["reason"]
+    stated = {name: value for name, value in first["deployment"].items() if name != "defaults_filled"}
+    assert {name: second["deployment"][name] for name in stated} == stated
+
+
+def test_speculation_without_a_method_is_named_as_it_is_budgeted(capsys):
+    _, data = budget(capsys, "--gpu", "h200_sxm", "-tp", "8", "--speculative-config", '{"num_speculative_tokens":3}')
+    assert data["deployment"]["speculative_method"] == "mtp"
+    assert data["deployment"]["num_speculative_tokens"] == 3
+    assert any(part["name"] == "mtp_layer" for part in data["per_gpu"]["components"])
+
+
+def test_one_pool_is_stated_once(capsys, tmp_path):
+    both = ["--available-kv-gib", "30", "--available-kv-bytes", "64424509440"]
+    assert budget(capsys, "--gpu", "h200_sxm", "-tp", "8", *both)[1]["error"]["field"] == "available_kv_gib"
+    path = tmp_path / "both.json"
+    path.write_text('{"gpu": "h200_sxm", "available_kv_gib": 30, "available_kv_bytes": 64424509440}', encoding="utf-8")
+    assert budget(capsys, "--deployment", str(path))[1]["error"]["field"] == "available_kv_gib"
+
+
+def test_weights_take_a_gpu_and_do_not_need_it(capsys):
+    line = "vllm serve zai-org/GLM-5.2-FP8 -tp 8"
+    assert main(["weights", line, "--json"]) == 0
+    without = json.loads(capsys.readouterr().out)
+    assert main(["weights", line, "--gpu", "h200_sxm", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == without
+    assert main(["weights", line, "--gpu", "h200", "--json"]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["field"] == "gpu"
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["budget"], ["weights"], ["solve", "--for", "max-num-seqs"], ["downgrade"],
+        ["speed", "--context", "9216", "--concurrency", "4"], ["diff", "--from-version", "0.32.0", "--to-version", "0.33.0"],
+    ],
+    ids=lambda argv: argv[0],
+)  # fmt: skip
+def test_prices_are_a_common_option(capsys, tmp_path, argv):
+    path = tmp_path / "prices.csv"
+    path.write_text("gpu,usd_per_hour,date,source\nh200_sxm,3.5,2026-11,quote\n", encoding="utf-8")
+    deployment = ["--gpu", "h200_sxm", "-tp", "8", "--kv-cache-dtype", "fp8", "--max-model-len", "131000", "--json"]
+    assert main([*argv, *deployment, "--prices", str(path)]) in (0, 1)
+    capsys.readouterr()
+    assert main([*argv, *deployment, "--prices", str(tmp_path / "none.csv")]) == 2
+    assert json.loads(capsys.readouterr().out)["error"]["field"] == "prices"

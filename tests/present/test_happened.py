@@ -66,8 +66,15 @@ def test_a_death_shows_lines_change_command_and_what_to_leave_alone() -> None:
     assert "gpu_memory_utilization up." in words(parts["avoid"])
     assert "vllm#53413" in words(parts["avoid"])
     assert "roll back: --max-num-batched-tokens 32768" in words(parts["ticket"])
-    assert "Risk:" in words(parts["second"])
+    assert "By the budget it fits." in words(parts["second"])
     assert '<td class="r">line 2</td>' in parts["read"]
+
+
+def test_an_alternative_that_may_not_hold_says_its_risk() -> None:
+    second = words(board("kv_too_small", gpu="h200_sxm").view()["parts"]["second"])
+    assert "Risk: the budget calls it marginal" in second
+    assert "--max-model-len 1048576 → 618000" in second  # the engine's own estimate is 625,216
+    assert "Risk: it fits by what this log printed" in second
 
 
 def test_unknown_proposes_nothing() -> None:

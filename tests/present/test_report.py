@@ -1,12 +1,17 @@
 """A report's words and figures, before any browser sees them."""
 
+import json
 import re
+from pathlib import Path
 
 import pytest
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.quantity import gib
+from glmcalc.present.query import given
 from glmcalc.present.report import Report, report_from
 
+ROOT = Path(__file__).resolve().parents[2]
 BASE = {"gpu": "h200_sxm", "gpus": 8, "max_model_len": 131_072, "max_num_seqs": 256, "max_num_batched_tokens": 8192,
         "gpu_memory_utilization": 0.9, "kv_cache_dtype": "fp8", "speculative_method": "mtp", "num_speculative_tokens": 3}  # fmt: skip
 
@@ -76,3 +81,83 @@ def test_no_pool_is_said_so():
     report = Report("Example A", gpu="h100_sxm", gpus=8)
     assert "No pool is left at either end" in report.first_page().text
     assert re.search(r"none, [\d.]+ GiB short", report.method().text)
+
+
+def test_a_doubt_of_engine_device_or_release_stands_before_what_holds():
+    """The first half page gives the reason for Marginal before it says that the pool is large enough."""
+    for settings, words in (
+        ({"engine": "sglang", "gpu": "b200_sxm", "gpus": 8, "quantization": "nvfp4"}, "rests on few logs"),
+        ({"gpu": "mi355x", "gpus": 8}, "ROCm build"),
+        ({"gpu": "h200_sxm", "gpus": 8, "engine_version": "0.34.1"}, "newer than"),
+    ):
+        report = Report("Example A", **settings, concurrency=2, input_length=24_000)
+        assert report.judged.status == "marginal"
+        tile = report.judged.html(report.case)
+        assert (
+            tile.index("But ") < tile.index(words) < tile.index("no better than marginal") < tile.index("It holds at")
+        )
+
+
+def test_the_largest_doubt_of_a_mac_is_what_its_gpu_may_take():
+    """378.88 to 430.08 GiB: 0.74 and 0.84 of 512 GiB; the compute buffer's whole band is a few GiB."""
+    assert (round(0.74 * 512, 2), round(0.84 * 512, 2)) == (378.88, 430.08)
+    mac = {
+        "engine": "llama.cpp",
+        "gpu": "mac_m3_ultra_512",
+        "gpus": 1,
+        "quantization": "UD-Q3_K_XL",
+        "input_length": 24_000,
+    }
+    assert (
+        "The largest doubt is what the GPU may take (378.88 to 430.08 GiB)"
+        in Report("Example C", **mac).first_page().text
+    )
+
+
+def test_a_mac_that_is_too_small_says_by_how_much_and_what_is_left_at_best():
+    mac = {"engine": "llama.cpp", "gpu": "mac_m3_ultra_512", "gpus": 1, "quantization": "UD-Q4_K_XL", "concurrency": 2, "input_length": 32_768}  # fmt: skip
+    report = Report("Example C", **mac)
+    room = report.plan.kv.available
+    tile = report.judged.html(report.case)
+    assert (
+        f"exceed what there is by {gib(-room.likely)} GiB (at worst by {gib(-room.low)}, at best {gib(room.high)} is left)"
+        in tile
+    )
+    assert "(-" not in tile
+
+
+MACHINES = [
+    ({}, ("h200_sxm", 8), "No machine is named"),
+    ({"max_model_len": 131_000}, ("h200_sxm", 8), "No machine is named"),
+    ({"gpu": "h200_sxm"}, ("h200_sxm", 1), None),
+    ({"gpu": "h200_sxm", "gpus": 8}, ("h200_sxm", 8), None),
+    ({"gpu": "b200_sxm", "tensor_parallel_size": 4}, ("b200_sxm", 4), None),
+    ({"tensor_parallel_size": 4}, ("h200_sxm", 4), "No GPU is named"),
+    ({"gpu": "b200_sxm", "command": "vllm serve nvidia/GLM-5.2-NVFP4 -tp 4 --max-model-len 131000"}, ("b200_sxm", 4), None),
+    ({"gpu": "mac_m3_ultra_512", "command": "llama-server -m GLM-5.2-UD-IQ4_NL.gguf -c 65536 -np 2 -ngl 99"}, ("mac_m3_ultra_512", 1), None),
+    ({"command": "vllm serve zai-org/GLM-5.2-FP8 -tp 8"}, ("h200_sxm", 8), "No GPU is named"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("stated", "machine", "said"), MACHINES)
+def test_the_notebook_takes_as_many_gpus_as_are_said(stated, machine, said):
+    """Its own eight only where nothing says the machine: else what the parallel sizes need, as the command has it."""
+    notebook = json.loads((ROOT / "chapters" / "report.ipynb").read_text(encoding="utf-8"))
+    names: dict[str, object] = {}
+    cell = next(cell for cell in notebook["cells"] if "parameters" in cell["metadata"].get("tags", []))
+    exec("".join(cell["source"]), names)
+    report = report_from({**names, **stated})
+    r = report.plan.resolved
+    assert (r.device.id, r.gpus) == machine
+    assert [words for words in report.case.filled if "is named" in words] == (
+        [] if said is None else [report.case.filled[-1]]
+    )
+    assert said is None or said in report.first_page().text
+
+
+def test_an_address_may_leave_the_machine_to_the_example():
+    names: dict[str, object] = dict.fromkeys(("command", "gpu", "gpus", "max_model_len"))
+    names |= {"customer": "Example A", "model": "zai-org/GLM-5.2-FP8"}
+    assert given(names, query="max_model_len=64K") is None
+    assert names["max_model_len"] == 65_536
+    assert report_from(names).plan.resolved.gpus == 8

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from glmcalc.present.batch import file_names, read_customers, report_of
 from glmcalc.present.cli import main
-from glmcalc.present.report import PARTS, Report
+from glmcalc.present.report import PARTS, Report, report_from
 
 CSV = """customer,gpu,gpus,kv_cache_dtype,max_model_len,concurrency,input_length,enforce_eager
 Example A,h200_sxm,8,fp8,64K,4,20000,
@@ -182,3 +183,50 @@ def test_a_page_has_every_part_in_its_order():
 def test_a_cell_that_is_null_is_left_to_the_default():
     row = {"customer": "Example A", "gpu": "h200_sxm", "gpus": 8, "kv_cache_dtype": None, "max_model_len": "64K"}
     assert report_of(row).case.deployment.kv_cache_dtype is None
+
+
+SAME = [
+    ({"gpu": "h200_sxm", "gpus": 8, "max_model_len": 131_000}, ["--gpu", "h200_sxm", "--gpus", "8", "--max-model-len", "131000"]),
+    ({"gpu": "b200_sxm", "command": "vllm serve nvidia/GLM-5.2-NVFP4 -tp 4 --max-model-len 131000", "concurrency": 2, "min_tok_s_user": 20},
+     ["vllm serve nvidia/GLM-5.2-NVFP4 -tp 4 --max-model-len 131000", "--gpu", "b200_sxm", "--concurrency", "2", "--min-tok-s-user", "20"]),
+    ({"gpu": "mac_m3_ultra_512", "command": "llama-server -m GLM-5.2-UD-IQ4_NL.gguf -c 65536 -np 2 -ngl 99"},
+     ["llama-server -m GLM-5.2-UD-IQ4_NL.gguf -c 65536 -np 2 -ngl 99", "--gpu", "mac_m3_ultra_512"]),
+    ({"gpu": "h200_sxm", "tensor_parallel_size": 4, "engine": "sglang", "quantization": "w4afp8", "concurrency": 8, "input_length": 24_000},
+     ["--gpu", "h200_sxm", "-tp", "4", "--engine", "sglang", "-q", "w4afp8", "--concurrency", "8", "--input-length", "24000"]),
+    ({"gpu": "b200_sxm", "gpus": 8, "max_model_len": 65_536, "concurrency": 16, "input_length": 32_000, "output_length": 1_000,
+      "min_tok_s_user": 200},
+     ["--gpu", "b200_sxm", "--gpus", "8", "--max-model-len", "65536", "--concurrency", "16", "--input-length", "32000",
+      "--output-length", "1000", "--min-tok-s-user", "200"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("parameters", "words"), SAME)
+def test_notebook_file_and_options_say_the_same(capsys, tmp_path, parameters, words):
+    """Status, speed, price and page: by the notebook's parameters, by a row of a file, and by the command's options."""
+    names = {"customer": "Example A", "command": None, "model": "zai-org/GLM-5.2-FP8", **parameters}
+    notebook = report_from(names)
+    file = tmp_path / "c.csv"
+    with file.open("w", encoding="utf-8", newline="") as out:
+        csv.writer(out).writerows([["customer", *parameters], ["Example A", *parameters.values()]])
+    made = []
+    for arguments, folder in (([str(file)], "a"), ([*words, "--customer", "Example A"], "b")):
+        code, out_text, _ = run(capsys, *arguments, "--out", str(tmp_path / folder), "--json")
+        assert code == 0
+        row = json.loads(out_text)["reports"][0]
+        page = (tmp_path / folder / "Example-A.html").read_text(encoding="utf-8")
+        made.append(({name: row[name] for name in notebook.to_dict()}, page))
+    assert made[0][0] == made[1][0] == notebook.to_dict()
+    for _, page in made:
+        for part in ("first_page", "speed", "ways"):
+            assert getattr(notebook, part)()._repr_html_() in page, part
+
+
+def test_memory_and_speed_stand_apart(capsys, tmp_path):
+    """16 requests of 33,000 tokens fit by tens of GiB; 200 tok/s are beyond every end of the band."""
+    words = SAME[-1][1]
+    code, out, err = run(capsys, *words, "--customer", "Example A", "--out", str(tmp_path))
+    assert code == 0
+    line = out.splitlines()[-1]
+    assert "FITS" in line
+    assert "not met" in line
+    assert "fits, speed not met" in err

@@ -25,8 +25,14 @@ def band():
 def test_the_pessimistic_end_decides(band, end, factor, told, status):
     report = Report("Example A", **BASE, **LOAD, min_tok_s_user=getattr(band, end) * factor)
     assert (report.judged.speed, report.judged.status) == (told, status)
+    # Memory is one thing and speed another: 4 x 9,216 tokens fit whatever speed is asked.
+    assert report.judged.memory == report.to_dict()["verdict"] == "fits"
     page = report.first_page().text
     assert ("Too slow" in page) == (told == "not_met")
+    assert ("Speed unsure" in page) == (told == "not_sure")
+    own = report.ways().text.split('<div class="gr-way">')[1]
+    assert "✓ Fits</b> holds" in own
+    assert {"met": "✓", "not_sure": "△", "not_met": "✕"}[told] in own.split("tok/s of one user")[1].split("</dd>")[0]
     assert f"{band.low:.3g} at the pessimistic end" in page
 
 

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from glmcalc.advise.tuning.room import room_of
 from glmcalc.budget.plan import plan
 from glmcalc.facts.evidence import checkpoints
 from glmcalc.solve.claims import claim_rows
@@ -42,6 +43,15 @@ def test_only_files_of_one_and_two_bits_are_smaller_than_256_gb():
     assert small == {name for name, size in sizes.items() if size < 256 * 2**30}
     assert {re.search(r"IQ?(\d)|Q(\d)", name)[0][-1] for name in small} == {"1", "2"}
     assert "1 and 2 bits" in CLAIMS["row_mac"]["why"]
+
+
+def test_the_ceiling_is_that_of_the_tuner():
+    """What the budget's table leaves outside the line at its worst, and 1.5 GiB, of 139.80 GiB."""
+    made = plan(preset("balanced"))
+    outside = sum(part.band.high for part in made.components if not part.inside_utilization)
+    ceiling = 1 - (outside + 1.5 * 2**30) / made.memory.low
+    assert 0.9 < float(CLAIMS["ceiling"]["ours"].split()[0]) <= ceiling < 0.97
+    assert room_of(made).ceiling == float(CLAIMS["ceiling"]["ours"].split()[0])
 
 
 def test_the_release_of_indexshare_is_not_overstated():

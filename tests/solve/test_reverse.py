@@ -1,6 +1,7 @@
 """Reverse solutions against the budget itself: the value fits, the next step does not, and nothing beyond it does."""
 
 import json
+import re
 import subprocess
 import sys
 from itertools import pairwise
@@ -228,6 +229,36 @@ def test_what_is_uncertain_has_a_likely_answer_only():
     assert plan(found.plan.resolved.asked).verdict.status == "marginal"
 
 
+def test_what_does_not_even_likely_fit_is_said_before_any_doubt():
+    """BF16 on four DGX Spark: 348.76 GiB of weights a GPU in 120.75; that it shares its memory with the host is no reason."""
+    asked = Deployment(gpu="dgx_spark_gb10", model="zai-org/GLM-5.2", tensor_parallel_size=4)
+    for target in ("max-model-len", "max-num-seqs", "gpu-memory-utilization"):
+        found = solve(asked, target)
+        assert (found.value, found.value_likely) == (None, None)
+        assert "The weights take 348.76 GiB" in found.reason
+        assert "shares its memory" not in found.reason
+
+
+def test_unequal_stages_are_not_mixed():
+    """78 layers over three stages: block and pool in the text are of one stage, whose pool holds 8 requests and not 9."""
+    asked = Deployment(
+        gpu="h100_sxm", tensor_parallel_size=4, pipeline_parallel_size=3, data_parallel_size=2, kv_cache_dtype="fp8",
+        enforce_eager=True, max_model_len=262_144,
+    )  # fmt: skip
+    found = solve(asked, "max-num-seqs")
+    assert (found.value, found.next_value) == (8, 9)
+    blocks = 9 * 262_144 // 64 + 1
+    assert f"{blocks:,} blocks" in found.binding.text
+    sizes = [round(float(text), 2) for text in re.findall(r"([\d.]+) GiB", found.binding.text)]
+    needed, pool, missing = sizes
+    assert needed - pool == pytest.approx(missing, abs=0.011)
+    assert found.binding.short_bytes == pytest.approx(missing * GIB, abs=0.006 * GIB)
+    block = needed * GIB / blocks
+    assert block * (8 * 262_144 // 64 + 1) <= pool * GIB < needed * GIB
+    # 26 layers of 656 bytes a token, and the 6 or 7 of their indexers of 132, in blocks of 64 tokens.
+    assert min(abs(block - 64 * (26 * 656 + owners * 132)) for owners in range(5, 10)) < 0.005 * GIB / blocks + 1
+
+
 def test_a_combination_without_a_kernel_has_no_answer():
     for target in TARGETS:
         found = solve(H200.changed(gpu="a100_80_sxm", kv_cache_dtype=None), target)
@@ -290,3 +321,14 @@ def test_the_command_answers_in_words_and_in_json(capsys):
     for target in TARGETS:
         assert main([*words, "--max-model-len", "128K", "--for", target]) == 0
         assert "What stops the next step" in capsys.readouterr().out
+
+
+def test_a_search_stays_where_the_engine_starts():
+    # T >= S always, and T >= L where prefill is not chunked: beyond that the engine refuses the flags.
+    base = Deployment(gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8", enable_chunked_prefill=False)
+    found = solve(base.changed(max_num_batched_tokens=4096), "max-model-len")
+    assert (found.value, found.next_value) == (4096, None)
+    assert "not chunked" in found.binding.text
+    found = solve(base.changed(max_model_len=16, enable_chunked_prefill=None), "max-num-seqs")
+    assert found.value is not None
+    assert found.value <= 8192

@@ -333,8 +333,10 @@ class TestAlternatives:
     )
 
     def test_three_with_the_price_of_each_step(self):
-        own, cheaper, roomier = alternatives(self.asked, Need(131_072, 4))
-        assert [one["kind"] for one in (own, cheaper, roomier)] == ["as_is", "cheaper", "roomier"]
+        own, same, cheaper, roomier = alternatives(self.asked, Need(131_072, 4))
+        kinds = ["as_is", "same_machine", "cheaper", "roomier"]
+        assert [one["kind"] for one in (own, same, cheaper, roomier)] == kinds
+        assert same["row"] is None, "it serves as it is"
         assert own["step"]["usd_per_hour"] == 0
         assert own["row"]["status"] == "fits"
         assert cheaper["row"]["usd_per_hour"] < own["row"]["usd_per_hour"]
@@ -345,14 +347,14 @@ class TestAlternatives:
             assert one["step"]["usd_per_hour"] == pytest.approx(step, abs=0.001)
 
     def test_what_is_asked_for_beyond_the_pool_does_not_fit_as_it_is(self):
-        own, _, roomier = alternatives(self.asked, Need(131_072, 8))
+        own, _, _, roomier = alternatives(self.asked, Need(131_072, 8))
         assert own["row"]["status"] == "does_not_fit"
         assert "are needed" in own["row"]["reason"]
         assert roomier["row"]["held"]["low"] >= 10
 
     def test_without_a_price_there_is_a_reason(self):
         mac = Deployment(engine="llama.cpp", gpu="mac_m3_ultra_512", quantization="UD-Q2_K_XL", ctx_size=32_768)
-        own, cheaper, _ = alternatives(mac, Need(32_768, 1))
+        own, _, cheaper, _ = alternatives(mac, Need(32_768, 1))
         assert own["row"]["usd_per_hour"] is None
         assert cheaper["row"] is None
         assert "price" in cheaper["reason"]
@@ -379,6 +381,21 @@ class TestAlternatives:
         (["--context", "128K", "--concurrency", "1", "--min-tok-s-user", "-3"], "min_tok_s_user", "above"),
         (["--context", "128K", "--concurrency", "1", "--max-ttft", "0"], "max_ttft", "above 0"),
         (["--context", "4K", "--concurrency", "1", "--input-length", "8K"], "input_length", "the context"),
+        (
+            ["--context", "131072", "--concurrency", "8", "--input-length", "130000", "--output-length", "2000"],
+            "output_length",
+            "at most 1,072",
+        ),
+        (
+            ["--context", "131072", "--concurrency", "8", "--input-length", "131072", "--output-length", "100"],
+            "input_length",
+            "less than 131,072",
+        ),
+        (
+            ["--context", "128K", "--concurrency", "1", "--model", "zai-org/GLM-5.2", "--gpu", "mac_m3_ultra_512"],
+            "quantization",
+            "GGUF",
+        ),
         (["--context", "128K", "--concurrency", "1", "--csv", "no/such/folder/x.csv"], "csv", "cannot write"),
     ],
 )
@@ -394,6 +411,41 @@ def test_a_price_file_with_a_missing_column(tmp_path, capsys):
     file.write_text("gpu,usd_per_hour,date\nh200_sxm,2.5,2026-11\n")
     assert main(["size", "--context", "4K", "--concurrency", "1", "--prices", str(file), "--json"]) == 2
     assert "no column source" in json.loads(capsys.readouterr().out)["error"]["message"]
+
+
+def test_a_price_file_with_two_prices_of_one_gpu(tmp_path, capsys):
+    """Which of them holds today is not ours to say."""
+    file = tmp_path / "prices.csv"
+    file.write_text(
+        "gpu,usd_per_hour,date,source\nh200_sxm,2.5,2026-11,x\nb200_sxm,5,2026-11,x\nh200_sxm,4.5,2026-05,x\n"
+    )
+    assert main(["size", "--context", "4K", "--concurrency", "1", "--prices", str(file), "--json"]) == 2
+    error = json.loads(capsys.readouterr().out)["error"]
+    assert error["field"] == "gpu"
+    assert "lines 2 and 4" in error["message"]
+
+
+@pytest.mark.parametrize(("model", "fmt"), [("nvidia/GLM-5.2-NVFP4", "nvfp4"), ("zai-org/GLM-5.2", "bf16")])
+def test_a_named_model_means_its_own_weights(model, fmt, capsys):
+    arguments = ["size", "--context", "128K", "--concurrency", "1", "--gpu", "h200_sxm", "--json", "--model", model]
+    main(arguments)
+    data = json.loads(capsys.readouterr().out)
+    assert data["need"]["quantization"] == fmt
+    assert {(row["model"], row["quantization"]) for row in data["rows"]} == {(model, fmt)}
+    assert len(data["warnings"]) == 1
+    assert model in data["warnings"][0]
+    main([*arguments, "-q", "fp8"])
+    data = json.loads(capsys.readouterr().out)
+    assert {row["quantization"] for row in data["rows"]} == {"fp8"}
+    assert not data["warnings"]
+
+
+def test_a_named_model_says_so_in_the_text_and_llamacpp_runs_its_files(capsys):
+    need = ["size", "--context", "32K", "--concurrency", "1", "--model", "zai-org/GLM-5.2"]
+    main([*need, "--gpu", "b300_sxm"])
+    assert "Only bf16 weights are looked at" in capsys.readouterr().out
+    assert main([*need, "--gpu", "mac_m3_ultra_512", "--engine", "llama.cpp"]) == 0
+    assert "the bf16 weights of --model zai-org/GLM-5.2 are not looked at" in capsys.readouterr().out
 
 
 def test_more_requests_than_an_engine_takes_are_said():

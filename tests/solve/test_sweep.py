@@ -55,6 +55,7 @@ def bases():
         max_model_len=st.sampled_from([None, "auto", 131_072]),
         max_num_seqs=st.sampled_from([None, 64]),
         max_num_batched_tokens=st.sampled_from([None, 4096]),
+        enable_chunked_prefill=st.sampled_from([None, None, None, False]),
         kv_cache_dtype=st.sampled_from([None, "fp8", "fp8_ds_mla", "bfloat16"]),
         decode_context_parallel_size=st.sampled_from([None, None, 2]),
         speculative_method=st.sampled_from([None, "mtp", "ngram"]),

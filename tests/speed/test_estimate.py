@@ -12,11 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from glmcalc.facts.errors import InputError
+from glmcalc.facts.store import load_jsonl
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.cli import main
 from glmcalc.speed.acceptance import acceptance_length
 from glmcalc.speed.estimate import speed
-from glmcalc.speed.presets import choose, preset, presets
+from glmcalc.speed.presets import choose, context_ranks_cost, preset, presets
 
 H200 = Deployment(gpu="h200_sxm", tensor_parallel_size=8, kv_cache_dtype="fp8")
 SGLANG = Deployment(gpu="h200_sxm", tensor_parallel_size=8, engine="sglang", engine_version="0.5.18")
@@ -271,3 +272,59 @@ def test_the_terminal_answer_loads_neither_numpy_nor_pandas():
     loaded = {name.split(".")[0] for name in done.stderr.split()}
     assert "glmcalc" in loaded
     assert loaded.isdisjoint({"numpy", "pandas", "yaml", "tabulate", "dataclasses"})
+
+
+NVFP4 = Deployment(model="nvidia/GLM-5.2-NVFP4", gpu="rtx_pro_6000", tensor_parallel_size=8)
+MEASURED_WITH_DCP = {2: 33.2, 4: 34.0, 8: 27.0}  # tok/s of one stream that has 39.6 without (rtx6kpro#25)
+
+
+@pytest.mark.parametrize("deployment", [NVFP4, H200, mtp(H200, 3)], ids=["RTX PRO", "H200", "H200 with MTP"])
+@pytest.mark.parametrize("context", [8_192, 131_072])
+@pytest.mark.parametrize("size", MEASURED_WITH_DCP)
+def test_decode_context_parallelism_is_never_faster_and_may_cost_what_was_measured(deployment, context, size):
+    spread = speed(deployment.changed(decode_context_parallel_size=size), context, 1)
+    whole = speed(deployment, context, 1)
+    assert spread.tok_s_user.mid <= whole.tok_s_user.mid * (1 + 1e-9)
+    assert spread.band >= "B"
+    assert spread.tok_s_user.low <= whole.tok_s_user.mid * MEASURED_WITH_DCP[size] / 39.6
+    assert spread.tok_s_user.low < whole.tok_s_user.low
+    notes = [note for note in spread.notes if "decode context parallelism" in note]
+    assert len(notes) == 1
+    assert "https://github.com/local-inference-lab/rtx6kpro/issues/25" in notes[0]
+    assert not any("decode context parallelism" in note for note in whole.notes)
+
+
+def test_a_wide_band_is_wider_by_what_was_measured():
+    """vLLM on H200 is rated B already: 2.0 times to each side, and independent of it 39.6 / 27.0 at DCP 8."""
+    whole, spread = (speed(H200.changed(decode_context_parallel_size=size), 65_536, 1).tok_s_user for size in (None, 8))
+    factor = math.exp(math.hypot(math.log(2.0), math.log(39.6 / 27.0)))
+    assert spread.low == pytest.approx(whole.mid / factor, rel=1e-6)
+    assert spread.high == pytest.approx(whole.high, rel=1e-6)
+
+
+def test_the_cost_of_context_parallelism_is_the_published_one_wherever_it_is_said():
+    said = context_ranks_cost()
+    assert said["tok_s"] == {"1": 39.6, **{str(size): value for size, value in MEASURED_WITH_DCP.items()}}
+    rows = {
+        row["dcp"]: row["output_tok_s"] for row in load_jsonl("throughput.jsonl") if row["source"] == said["source"]
+    }
+    assert {size: value for size, value in rows.items() if size > 1} == MEASURED_WITH_DCP
+    step = next(row for row in load_jsonl("downgrade_steps.jsonl") if row["id"] == "decode_context_parallel_size")
+    assert step["speed_source"] == said["source"]
+    assert "slower: 39.6 to 33.2, 34.0 or 27.0 tok/s at 2, 4 or 8" in step["speed_cost"]
+
+
+@pytest.mark.parametrize(
+    ("deployment", "known"),
+    [
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=8, pipeline_parallel_size=2, kv_cache_dtype="fp8"), False),
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=16), False),
+        (Deployment(gpu="h200_sxm", tensor_parallel_size=8, pipeline_parallel_size=1, kv_cache_dtype="fp8"), True),
+        (Deployment(gpu="gb200_nvl72", tensor_parallel_size=16), True),
+    ],
+)
+def test_over_a_network_no_speed_is_published(deployment, known):
+    """An HGX board joins eight GPUs (nvidia.com/data-center/hgx), an NVL72 rack 72; of two boards no row of the model is known."""
+    found = speed(deployment, 8_192, 1)
+    assert (found.tok_s_user is not None) == known
+    assert known or "2 nodes of 8 GPUs" in found.reason

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from glmcalc.advise.tuning.evidence import seen
-from glmcalc.advise.tuning.gates import gate, rate_bound
 from glmcalc.advise.tuning.room import Room
 from glmcalc.advise.tuning.state import Setting, State
+from glmcalc.facts.gates import gate, rate_bound
 from glmcalc.facts.quantity import MIB, gib
 
 TYPE_CHECKING = False

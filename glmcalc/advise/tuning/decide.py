@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 
 from glmcalc.advise.tuning.evidence import Condition, conditions
-from glmcalc.advise.tuning.gates import gate, rate_bound
-from glmcalc.advise.tuning.room import Room, floor3
+from glmcalc.advise.tuning.room import Room
 from glmcalc.advise.tuning.state import Setting, State, Step
 from glmcalc.budget.plan import plan
 from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.gates import gate, rate_bound
 from glmcalc.facts.quantity import gib
+from glmcalc.solve.ceiling import floor3
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Collection
+
     from glmcalc.budget.result import Plan
 
 
+# Conditions that the guide's schedule waits for too.
+_ALWAYS = ("errors", "free", "preemptions", "setting")
 LOWEST = 0.05  # below this no deployment of this model has weights and pool
 
 
@@ -38,17 +43,18 @@ class Decision:
     gate: tuple[Condition, ...]
 
 
-def decide(state: State, made: Plan, room: Room | None, stale: bool = False) -> Decision:
+def decide(state: State, made: Plan, room: Room | None, stale: bool = False, absent: Collection[str] = ()) -> Decision:
     """What the state and the budget of the running setting say.
 
     Args:
         made: budget of the deployment at the running setting.
         room: how far utilization may go; None where the memory of the GPU is not known.
         stale: the last reading was an older one; no step is taken on it.
+        absent: counters that the gate needs and the last reading lacks.
     """
     step = state.now
     r = made.resolved
-    found = tuple(conditions(step, room, step.setting.max_num_seqs, r.max_model_len))
+    found = tuple(conditions(step, room, step.setting.max_num_seqs, r.max_model_len, absent))
     passed = _passed(state, step, found)
     for rule in (_after_death, _too_high, _after_preemption):
         said = rule(state, made, room)
@@ -67,7 +73,7 @@ def _passed(state: State, step: Step, found: tuple[Condition, ...]) -> bool:
     if step.dead or step.gained().get("preemptions"):
         return False
     if state.mode == "guide":
-        clean = all(row.met is not False for row in found if row.name in ("errors", "free"))
+        clean = all(row.met is not False for row in found if row.name in _ALWAYS)
         return clean and step.seconds >= 3600 * gate("guide_hours")
     return all(row.met is not False for row in found)
 
@@ -143,7 +149,7 @@ def _after_preemption(state: State, made: Plan, room: Room | None) -> tuple[str,
     rate = 100 * count / max(finished, 1.0)
     text = f"{count:,.0f} preemptions beside {finished:,.0f} finished requests: the pool is too small for this mix"
     fewer, why = _fewer(step, made)
-    if rate < gate("preemptions_per_100"):
+    if rate <= gate("preemptions_per_100"):
         return "hold", step.setting, f"{text}, but rarely so. No step up after a preemption."
     if fewer is None:
         return "hold", step.setting, (
@@ -156,7 +162,12 @@ def _after_preemption(state: State, made: Plan, room: Room | None) -> tuple[str,
 
 
 def _fewer(step: Step, made: Plan) -> tuple[int | None, str]:
-    """How many requests at once the pool holds, and how that is known; None where it is no fewer than now."""
+    """How many requests at once the pool holds, and how that is known; None where it is no fewer than now.
+
+    The mean length counts each request in full. Where more ran at once, each round of them would preempt those beyond it: at
+    least ``1 - fit / running`` of a finished request. Fewer preemptions than that say that the mean does not explain what
+    ran (shared prefixes, requests that were not long at the same time), and a tenth less than what ran is enough to try.
+    """
     gained, running = step.gained(), step.peaks.get("running")
     count = gained.get("finished_counted") or 0.0
     tokens = gained.get("finished_prompt_tokens", 0.0) + gained.get("finished_generation_tokens", 0.0)
@@ -167,7 +178,8 @@ def _fewer(step: Step, made: Plan) -> tuple[int | None, str]:
         block = round((step.config or {}).get("block_size", made.resolved.block_size)) * made.resolved.dcp
         fit = pool // (math.ceil(tokens / count / block) * block)
         why = f"as many of the mean length seen ({tokens / count:,.0f} tokens) as the pool holds"
-    if running and (fit >= running or not count):
+    rare = running and gained.get("preemptions", 0.0) < (1 - fit / running) * (gained.get("finished") or 1.0)
+    if running and (fit >= running or rare or not count):
         fit, why = math.floor(0.9 * running), f"nine tenths of the {running:,.0f} that ran when it preempted"
     fewer = max(fit, 1)
     return (fewer if fewer < step.setting.max_num_seqs else None), why
@@ -203,7 +215,7 @@ def _why_hold(
 def _not_yet(state: State, found: tuple[Condition, ...]) -> str:
     if state.mode == "guide":
         hours = state.now.seconds / 3600
-        wrong = [row.text for row in found if row.name in ("errors", "free") and row.met is False]
+        wrong = [row.text for row in found if row.name in _ALWAYS and row.met is False]
         waits = [f"{hours:.2f} of {gate('guide_hours'):g} h at this step"] if hours < gate("guide_hours") else []
         return f"The evidence does not suffice yet: {'; '.join(waits + wrong)}."
     text = f"The evidence does not suffice yet: {'; '.join(row.text for row in found if row.met is False)}."

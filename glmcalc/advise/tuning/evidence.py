@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from glmcalc.advise.tuning.gates import gate, gate_source, rate_bound
 from glmcalc.advise.tuning.room import Room
-from glmcalc.advise.tuning.state import Step
+from glmcalc.advise.tuning.state import SAME_UTILIZATION, Step
 from glmcalc.facts.frozen import record
+from glmcalc.facts.gates import gate, gate_source, rate_bound
 from glmcalc.facts.quantity import gib
 from glmcalc.logs.metrics import longest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from typing import Any, Collection, Mapping
+
+    from glmcalc.logs.metrics import Reading
 
 
 @record
@@ -20,7 +22,7 @@ class Condition:
 
     Attributes:
         have, need: in ``unit``; ``have`` is None where the scrapes do not say, and the condition is then not met.
-        met: None where the scrapes do not say and a step does not wait for it (free memory, errors).
+        met: None where nothing says it and a step does not wait for it (free memory, the server's own setting).
     """
 
     name: str
@@ -36,17 +38,44 @@ class Condition:
         return {name: getattr(self, name) for name in ("name", "have", "need", "unit", "met", "text", "source")}
 
 
-def conditions(step: Step, room: Room | None, max_num_seqs: int, max_model_len: int) -> list[Condition]:
-    """Every condition that must hold before a step counts as good."""
-    found = [_requests(step), _batch(step, max_num_seqs), _mix(step, max_model_len), _clean(step)]
+# Counters without which no step goes up, as the engine exports them.
+NEEDED = {
+    "preemptions": "vllm:num_preemptions_total",
+    "finished": "vllm:request_success_total",
+    "errors": 'vllm:request_success_total{finished_reason="error"}',
+}
+
+
+def lacking(reading: Reading) -> tuple[str, ...]:
+    """Counters of :data:`NEEDED` that a scrape does not hold: a cut one, or a query that leaves them out."""
+    return tuple(name for name in NEEDED if name not in reading.counters)
+
+
+def conditions(
+    step: Step, room: Room | None, max_num_seqs: int, max_model_len: int, absent: Collection[str] = ()
+) -> list[Condition]:
+    """Every condition that must hold before a step counts as good.
+
+    Args:
+        absent: counters that the newest scrape lacks: what an older one said of them is no longer known to hold.
+    """
+    gained = {name: value for name, value in step.gained().items() if name not in absent}
+    found = [_requests(gained), _batch(step, max_num_seqs), _mix(step, max_model_len), _clean(gained), _kept(gained)]
+    found += _setting(step)
     if room is not None:
         found.append(_free(step, room))
     return found
 
 
-def _requests(step: Step) -> Condition:
-    have, need = step.gained().get("finished"), gate("requests")
-    text = f"{have:,.0f} of {need:,.0f} requests finished" if have is not None else "finished requests are not exported"
+def _absent(name: str, what: str) -> str:
+    return f"{what} are not known: {NEEDED[name]} is not in the scrape"
+
+
+def _requests(gained: Mapping[str, float]) -> Condition:
+    have, need = gained.get("finished"), gate("requests")
+    text = _absent("finished", "finished requests")
+    if have is not None:
+        text = f"{have:,.0f} of {need:,.0f} requests finished"
     return Condition(
         "requests", have, need, "requests", have is not None and have >= need, text, gate_source("requests")
     )
@@ -76,14 +105,38 @@ def _mix(step: Step, max_model_len: int) -> Condition:
     return Condition("mix", have, need, "tokens", have is not None and have >= need, text, gate_source("request_share"))
 
 
-def _clean(step: Step) -> Condition:
+def _clean(gained: Mapping[str, float]) -> Condition:
     """No request failed on the server's side."""
-    have = step.gained().get("errors")
+    have = gained.get("errors")
     text = f"{have:,.0f} requests ended with an error" if have else "no request ended with an error"
-    met = None if have is None else not have
     if have is None:
-        text = "requests that ended with an error are not exported"
-    return Condition("errors", have, 0.0, "requests", met, text, "derived: an error is to be explained before a step")
+        text = _absent("errors", "requests that ended with an error")
+    return Condition(
+        "errors", have, 0.0, "requests", have == 0, text, "derived: an error is to be explained before a step"
+    )
+
+
+def _kept(gained: Mapping[str, float]) -> Condition:
+    """No request was preempted."""
+    have = gained.get("preemptions")
+    text = f"{have:,.0f} preemptions" if have else "no preemption"
+    if have is None:
+        text = _absent("preemptions", "preemptions")
+    return Condition("preemptions", have, 0.0, "preemptions", have == 0, text, gate_source("preemptions_per_100"))
+
+
+def _setting(step: Step) -> list[Condition]:
+    """The server runs the utilization that the step is taken to run; nothing where it does not state one."""
+    have, need = (step.config or {}).get("gpu_memory_utilization"), step.setting.gpu_memory_utilization
+    if have is None:
+        return []
+    same = abs(have - need) <= SAME_UTILIZATION
+    text = f"the server states utilization {have:g}"
+    if not same:
+        text += f", and the step is taken to run {need:g}: check that this is its command"
+    return [
+        Condition("setting", have, need, "fraction", same, text, "derived: the evidence is of what the server runs")
+    ]
 
 
 def _free(step: Step, room: Room) -> Condition:

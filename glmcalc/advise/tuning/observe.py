@@ -6,7 +6,7 @@ nothing and disturbs nothing. Another process means a restart: the step that was
 
 from __future__ import annotations
 
-from glmcalc.advise.tuning.state import STATED, Life, Setting, State, Step
+from glmcalc.advise.tuning.state import SAME_UTILIZATION, STATED, Life, Setting, State, Step
 from glmcalc.facts.frozen import record, replace
 from glmcalc.logs.metrics import Reading
 
@@ -101,7 +101,7 @@ def _means(config: Mapping[str, float] | None, setting: Setting, before: Mapping
     """
     name = "gpu_memory_utilization" if setting.kv_cache_memory_bytes is None else "kv_cache_memory_bytes"
     value, wanted = (config or {}).get(name), float(getattr(setting, name))
-    return value is not None and abs(value - wanted) < 5e-5 and value != (before or {}).get(name)
+    return value is not None and abs(value - wanted) <= SAME_UTILIZATION and value != (before or {}).get(name)
 
 
 def _same(state: State, reading: Reading, command: Setting) -> Observed:

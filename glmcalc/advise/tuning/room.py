@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-
-from glmcalc.advise.tuning.gates import gate
 from glmcalc.budget.result import Plan
 from glmcalc.facts.frozen import record
+from glmcalc.facts.gates import gate
+from glmcalc.solve.ceiling import margin_bytes, outside_high, utilization_ceiling
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,6 +21,7 @@ class Room:
         outside: what lives outside the line, at its pessimistic end, by name: context and NCCL, late buffers, peaks that
             no profile covers.
         margin: left free beyond that.
+        ceiling: the highest utilization (:func:`glmcalc.solve.ceiling.utilization_ceiling`).
         headroom: free memory that must have been left at the worst moment, as measured.
         block_bytes, block_tokens: of a KV block on one GPU, and tokens it holds over the ranks.
         gpus, replicas: GPUs of the deployment, and how many replicas of the KV cache they hold (data parallel size).
@@ -30,17 +30,12 @@ class Room:
     total: int
     outside: tuple[tuple[str, int], ...]
     margin: int
+    ceiling: float
     headroom: int
     block_bytes: int
     block_tokens: int
     gpus: int
     replicas: int
-
-    @property
-    def ceiling(self) -> float:
-        """The highest utilization, rounded down to 0.001: ``1 - (outside + margin) / total``; 0 where nothing is left."""
-        left = self.total - self.margin - sum(size for _, size in self.outside)
-        return max(floor3(left / self.total), 0.0)
 
     def buys(self, fraction: float) -> dict[str, Any]:
         """What ``fraction`` more of utilization is: bytes of a GPU, of all of them, and tokens of KV of one replica."""
@@ -67,22 +62,13 @@ class Room:
 
 def room_of(made: Plan) -> Room | None:
     """The room of a budget; None where the memory of the GPU is not known."""
-    if made.memory is None:
+    ceiling = utilization_ceiling(made)
+    if made.memory is None or ceiling is None:
         return None
     r = made.resolved
-    outside = tuple((part.name, part.band.high) for part in made.components if not part.inside_utilization)
     peak = made.component("unprofiled_transients").band.likely
     headroom = max(round(gate("headroom")), round(gate("headroom_peaks") * peak))
     return Room(
-        made.memory.low, outside, round(gate("ceiling_margin")), headroom, made.kv.bytes_per_block,
+        made.memory.low, outside_high(made), margin_bytes(), ceiling, headroom, made.kv.bytes_per_block,
         r.block_size * r.dcp, r.gpus, r.dp,
     )  # fmt: skip
-
-
-def floor3(value: float) -> float:
-    """``value`` rounded down to a thousandth, so that a step never passes what it was computed from.
-
-    >>> floor3(0.9999), floor3(0.92)
-    (0.999, 0.92)
-    """
-    return math.floor(value * 1000 + 1e-6) / 1000

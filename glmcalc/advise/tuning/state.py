@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 
 KEPT_STEPS = 200
+SAME_UTILIZATION = 5e-5  # two statements of one utilization differ by less
 # Labels of ``vllm:cache_config_info`` that are kept.
 STATED = ("gpu_memory_utilization", "kv_cache_memory_bytes", "num_gpu_blocks", "block_size", "kv_cache_size_tokens")
 

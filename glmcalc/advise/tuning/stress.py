@@ -9,9 +9,9 @@ from __future__ import annotations
 import math
 import shlex
 
-from glmcalc.advise.tuning.gates import gate, rate_bound
 from glmcalc.budget.result import Plan
 from glmcalc.facts.frozen import record
+from glmcalc.facts.gates import gate, rate_bound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

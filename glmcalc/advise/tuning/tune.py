@@ -7,15 +7,15 @@ from functools import lru_cache
 
 from glmcalc.advise.tuning.account import guide_note, setting_row, watch, what_it_proves
 from glmcalc.advise.tuning.decide import Decision, decide
-from glmcalc.advise.tuning.evidence import seen
-from glmcalc.advise.tuning.gates import gate
+from glmcalc.advise.tuning.evidence import lacking, seen
 from glmcalc.advise.tuning.observe import killed, observe, replace_now, said, told_dead
 from glmcalc.advise.tuning.room import Room, room_of
-from glmcalc.advise.tuning.state import Pending, Setting, State, Step
+from glmcalc.advise.tuning.state import SAME_UTILIZATION, Pending, Setting, State, Step
 from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
+from glmcalc.facts.gates import gate
 from glmcalc.logs.secrets import MASK, mask
 from glmcalc.model.deployment import Deployment
 
@@ -136,10 +136,10 @@ def tune(
             notes.append(done.note)
     if died is not None:
         state = told_dead(state, command, mask(died)[0])
-    return _advise(deployment, state, stale, notes)
+    return _advise(deployment, state, stale, lacking(readings[-1]) if readings else (), notes)
 
 
-def _advise(deployment: Deployment, state: State, stale: bool, notes: list[str]) -> Advice:
+def _advise(deployment: Deployment, state: State, stale: bool, absent: tuple[str, ...], notes: list[str]) -> Advice:
     running = _at(deployment, state.now.setting)
     made = _budget(running)
     room = room_of(made)
@@ -147,7 +147,7 @@ def _advise(deployment: Deployment, state: State, stale: bool, notes: list[str])
     if room is not None and free is not None and free < room.headroom:
         now = state.now.setting.gpu_memory_utilization
         state = replace(state, short_at=min(now, state.short_at or now))
-    decision = decide(state, made, room, stale)
+    decision = decide(state, made, room, stale, absent)
     if decision.kind == "raise" and state.pending is not None and state.pending.decision == "raise":
         told = state.pending.setting  # what was said already, where it is still no more than half of the surplus
         if told.gpu_memory_utilization <= decision.setting.gpu_memory_utilization:
@@ -274,7 +274,7 @@ def _other_name(deployment: Deployment, readings: Sequence[Reading]) -> list[str
 def _warnings(state: State, made: Plan, following: Deployment, notes: list[str]) -> list[str]:
     found, step = list(notes), state.now
     told = (step.config or {}).get("gpu_memory_utilization")
-    if told is not None and abs(told - step.setting.gpu_memory_utilization) > 5e-5:
+    if told is not None and abs(told - step.setting.gpu_memory_utilization) > SAME_UTILIZATION:
         found.append(
             f"the server states utilization {told:g}, and the step is taken to run {said(step.setting)}: check that this is "
             "its command"

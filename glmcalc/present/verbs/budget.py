@@ -42,6 +42,10 @@ def build_weights(parser: argparse.ArgumentParser) -> None:
 def run_weights(args: argparse.Namespace) -> int:
     """0: the checkpoint by module."""
     deployment, _ = options.deployment_of(args)
+    if args.gpu is not None:
+        from glmcalc.facts.hardware import device
+
+        device(args.gpu)  # refused where there is no such GPU, though every one holds the same bytes
     data = _table(deployment)
     if args.json:
         options.print_json(data)

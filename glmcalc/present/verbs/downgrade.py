@@ -26,7 +26,11 @@ def build_downgrade(parser: argparse.ArgumentParser) -> None:
     parser.description = f"{parser.description}\n{_TEACH}"
     ours = parser.add_argument_group("the ladder")
     ours.add_argument("--keep", metavar="WHAT", default="context", help="context (default), users, quality or speed")
-    ours.add_argument("--death", metavar="CLASS", help="class of death that a log showed, as glmcalc diagnose names it")
+    ours.add_argument(
+        "--death",
+        metavar="CLASS",
+        help="class of death that a log showed, as glmcalc diagnose names it: startup_kv_too_small, cuda_graph_capture, …",
+    )
     ours.add_argument(
         "--short-gib", metavar="X", help="with --death: what the log's server was short of, GiB on one GPU"
     )

@@ -22,7 +22,7 @@ _NEEDS = ("concurrency", "input_length", "output_length")
 
 def build_report(parser: argparse.ArgumentParser) -> None:
     """Options of ``glmcalc report``."""
-    options.add_deployment(parser)
+    options.add_deployment(parser, prices="CSV with the columns gpu, usd_per_hour, date, source")
     parser.description = f"{parser.description}\n{_TEACH}"
     for action in parser._actions:
         if action.dest == "command":
@@ -34,7 +34,6 @@ def build_report(parser: argparse.ArgumentParser) -> None:
     ours.add_argument("--input-length", metavar="TOKENS", help="need: tokens of a prompt")
     ours.add_argument("--output-length", metavar="TOKENS", help="need: tokens of an answer")
     ours.add_argument("--min-tok-s-user", metavar="X", help="need: least tokens per second of one user")
-    ours.add_argument("--prices", metavar="FILE", help="CSV with the columns gpu, usd_per_hour, date, source")
     options.json_option(parser)
 
 
@@ -117,17 +116,19 @@ def _one(args: argparse.Namespace, said: Any) -> list[dict[str, Any]]:
 
 
 def _text(made: list[dict[str, Any]]) -> str:
+    from glmcalc.present.report_speed import MET
     from glmcalc.present.terminal import WORDS, table
 
     rows = [
         [
             row["customer"],
             WORDS[row["verdict"]] if row["path"] else "FAILED",
+            MET[row["speed_need"]] if row["path"] else "",
             f"{row['seconds']:.1f}",
             row["path"] or "",
         ]
         for row in made
     ]
-    lines = table(rows, ["customer", "verdict", "s", "page"], right=(2,)).splitlines()
+    lines = table(rows, ["customer", "memory", "speed", "s", "page"], right=(3,)).splitlines()
     lines += [f"{row['customer']}: {row['reason']}" for row in made if row["reason"]]
     return "\n".join(lines)

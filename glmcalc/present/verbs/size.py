@@ -41,7 +41,11 @@ def build_size(parser: argparse.ArgumentParser) -> None:
         "--quantization", "-q", metavar="FORMAT", help="only this form of the weights, such as nvfp4 or UD-Q4_K_M"
     )
     search.add_argument("--engine", metavar="NAME", help="only vllm, sglang or llama.cpp")
-    search.add_argument("--model", metavar="ID", help="a known id (default: zai-org/GLM-5.2-FP8)")
+    search.add_argument(
+        "--model",
+        metavar="ID",
+        help="a known id: only this model, and without --quantization only its own weights (default: GLM-5.2 in any form)",
+    )
     search.add_argument(
         "--num-speculative-tokens", metavar="K", help="drafts of the model's own MTP layer (default: 0, without it)"
     )
@@ -66,7 +70,8 @@ def run_size(args: argparse.Namespace) -> int:
     from glmcalc.solve.size import serves, size_rows
     from glmcalc.solve.size_need import need_dict
 
-    need = _need(args)
+    implied, notes = _implied(args)
+    need = _need(args, implied)
     rows = size_rows(need, limits=bool(args.json or args.csv))
     guide = _guide() if args.guide else None
     if args.csv is not None:
@@ -74,11 +79,13 @@ def run_size(args: argparse.Namespace) -> int:
 
         write_components(rows, args.csv)
     if args.json and args.csv != "-":
-        options.print_json({"need": need_dict(need), "serves": serves(rows), "rows": rows, "guide": guide})
+        options.print_json(
+            {"need": need_dict(need), "serves": serves(rows), "rows": rows, "guide": guide, "warnings": notes}
+        )
     elif args.csv is None:
         from glmcalc.present.size_text import size_text
 
-        print(size_text(need, rows, guide))
+        print(size_text(need, rows, guide, notes))
     return 0 if serves(rows) else 1
 
 
@@ -88,8 +95,26 @@ def _guide() -> list[dict[str, Any]]:
     return guide_rows()
 
 
-def _need(args: argparse.Namespace) -> Any:
-    """The need that the options state.
+def _implied(args: argparse.Namespace) -> tuple[str | None, list[str]]:
+    """The form of the weights that ``--model`` names, where no other option does, and what is to be said of it.
+
+    Raises:
+        InputError: an unknown model.
+    """
+    if args.model is None or args.quantization is not None:
+        return None, []
+    from glmcalc.model.checkpoint import load_checkpoint
+
+    fmt = load_checkpoint(args.model).recipe.fmt
+    if args.engine == "llama.cpp":
+        return None, [
+            f"llama.cpp runs GGUF files of this model; the {fmt} weights of --model {args.model} are not looked at"
+        ]
+    return fmt, [f"Only {fmt} weights are looked at, those of --model {args.model}; -q FORMAT takes others"]
+
+
+def _need(args: argparse.Namespace, implied: str | None) -> Any:
+    """The need that the options state; ``implied``: the form of the weights, where they state none.
 
     Raises:
         InputError: a value out of range, an unknown device, or a price file that cannot be read.
@@ -115,6 +140,8 @@ def _need(args: argparse.Namespace) -> Any:
     stated.update(
         {name: getattr(args, name) for name in ("quantization", "engine", "model") if getattr(args, name) is not None}
     )
+    if implied is not None:
+        stated["quantization"] = implied
     if args.prices is not None:
         from glmcalc.speed.price import load_prices
 

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
 _TEACH = """
 Decode is a fixed time per step that belongs to the engine's generation, plus bytes, plus the indexer's scan; then what MTP
 gives and what other requests' prompts take. Each figure has a 90 % band: 1.8 times from end to end where the same stack was
-measured, 4 where parts of it were not stated, 7 where no measurement of it is known. A stack is an engine's generation on a
-class of device; how many measured rows stand behind it is said.
+measured, 4 where parts of it were not stated, 7 where no measurement of it is known; decode context parallelism lowers the low end
+by what it was measured to cost. A stack is an engine's generation on a class of device; how many measured rows stand behind
+it is said.
 """
 
 

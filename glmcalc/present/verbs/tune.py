@@ -40,7 +40,10 @@ def run_tune(args: argparse.Namespace) -> int:
     from glmcalc.present.tune_text import tune_text
 
     if args.metrics is None and args.died is None and not args.stress:
-        raise InputError("metrics", None, "a URL or a file (or --stress for the stress plan alone)")
+        raise InputError(
+            "metrics", None, "a URL or a file (or --stress for the stress plan alone)",
+            "metrics is missing: give --metrics URL or FILE, or --stress for the stress plan alone.",
+        )  # fmt: skip
     deployment, _ = options.deployment_of(args)
     if deployment.gpu is None:
         raise InputError("gpu", None, "an id that glmcalc hardware lists")
