@@ -13,12 +13,13 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GIB, engine_gib
-from glmcalc.facts.secrets import mask_value
+from glmcalc.facts.secrets import mask_value, without_secrets
 from glmcalc.logs.arguments import as_flags
 from glmcalc.logs.match import Death
 from glmcalc.logs.read import LogFacts
 from glmcalc.logs.secrets import MASK
 from glmcalc.model.calibration import Calibration
+from glmcalc.model.checkpoint import read_as
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.pasted import settings_of
 
@@ -99,6 +100,9 @@ def open_case(
     if not settings.get("model"):
         missing.append("the model and flags: paste the command too, or the line `non-default args`")
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
+    told = read_as(str(settings["model"]))
+    if told is not None:
+        inferred.append(told)
     _add_gpu(facts, settings, inferred, missing)
     _add_parallel(settings, inferred)
     environment = _carried(command, inferred)
@@ -127,7 +131,8 @@ def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
     if parsed.unknown:
         names = ", ".join(str(row["flag"]) for row in parsed.unknown)
         inferred.append(f"not carried over: {names}, which this reading of the engine's flags does not know")
-    return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in parsed.environment.items())
+    kept = without_secrets(parsed.environment, parsed.kept)
+    return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in kept.items())
 
 
 def _measured(asked: Deployment, facts: LogFacts, inferred: list[str]) -> Calibration | None:

@@ -32,7 +32,7 @@ class Diagnosis:
         cause: one sentence with the numbers.
         change: the change to make now, or None where none is proposed.
         alternatives: gentler or later changes, each with its risk.
-        earlier: runs of the same log before this one that failed, as sentences.
+        earlier: runs of the same log before this one, as sentences; later: those after it.
     """
 
     case: Case
@@ -40,6 +40,7 @@ class Diagnosis:
     change: Change | None
     alternatives: tuple[Change, ...]
     earlier: tuple[str, ...]
+    later: tuple[str, ...] = ()
 
     @property
     def death(self) -> Death:
@@ -75,6 +76,7 @@ class Diagnosis:
             "inferred": list(case.inferred),
             "secondary": [{"line": line.number, "text": quote(line.text)} for line in death.secondary[:3]],
             "earlier": list(self.earlier),
+            "later": list(self.later),
             "lines": case.facts.total,
             "masked": max(masked_words(command or ""), sum(mask(line.text)[1] for line in case.facts.lines[:2000])),
             "read": what_was_read(case),
@@ -99,11 +101,11 @@ def diagnose(source: str | BinaryIO, command: str | None = None, stated: Mapping
     runs = read_log(source)
     deaths = [find_death(run) for run in runs]
     chosen = _last_failed(deaths)
-    earlier = tuple(
+    told = [
         f"lines {run.first:,} to {run.last:,}: {death_class(death.death)['title'].lower()} ({death.death})"
-        for index, (run, death) in enumerate(zip(runs, deaths))
-        if index != chosen
-    )
+        for run, death in zip(runs, deaths)
+    ]
+    earlier, later = tuple(told[:chosen]), tuple(told[chosen + 1 :])
     facts, death = runs[chosen], deaths[chosen]
     if death.death == "unknown" and command is None and not facts.memory:
         predicted = _only_a_command(facts, stated)
@@ -111,7 +113,8 @@ def diagnose(source: str | BinaryIO, command: str | None = None, stated: Mapping
             return predicted
     case = open_case(facts, death, command, stated)
     change, alternatives = _changes(case)
-    return Diagnosis(case, cause_of(case), change, alternatives, earlier)
+    since = _came_up_since(runs[-1], deaths[-1]) if later else ""
+    return Diagnosis(case, since + cause_of(case), change, alternatives, earlier, later)
 
 
 def _verify(row: Mapping[str, Any], engine: str | None) -> str:
@@ -140,6 +143,13 @@ def _last_failed(deaths: list[Death]) -> int:
     """The last run that failed; where none did, the last."""
     failed = [index for index, death in enumerate(deaths) if death.death not in QUIET]
     return failed[-1] if failed else len(deaths) - 1
+
+
+def _came_up_since(last: LogFacts, death: Death) -> str:
+    """What comes before the cause where the start that is diagnosed was not the last one, and the last one came up."""
+    if death.death != "healthy":
+        return ""
+    return f"The last start (line {last.first:,}) came up; this is why one before it died. "
 
 
 def _only_a_command(facts: LogFacts, stated: Mapping[str, Any] | None) -> Diagnosis | None:
@@ -178,6 +188,13 @@ def _words(status: str) -> str:
 
 
 _MOST_ALTERNATIVES = 4
+_NO_FLAG = {
+    "vllm": "No single flag mends this within the budget: see the ladder, glmcalc downgrade.",
+    "sglang": "No single flag mends this, and glmcalc downgrade takes vLLM only: try a smaller checkpoint or more GPUs with "
+    "glmcalc budget --engine sglang.",
+    "llama.cpp": "No single flag mends this, and glmcalc downgrade takes vLLM only: try a smaller quantization or more GPUs with "
+    "glmcalc budget --engine llama.cpp.",
+}
 # What helps against a class where no signature names changes (a command without a log).
 _BY_CLASS = {
     "weights_load": ("weights",),
@@ -221,7 +238,7 @@ def _best_of_the_rest(case: Case, found: list[Change]) -> Change:
         text = f"No single flag is confirmed by the budget. First to try: {doubtful.text} Risk: {doubtful.risk}"
         return action(text, doubtful.command, doubtful.cost)
     sure = next((change for change in found if is_sure(change, case)), None)
-    ladder = action("No single flag mends this within the budget: see the ladder, glmcalc downgrade.")
+    ladder = action(_NO_FLAG.get(case.facts.engine or "vllm", _NO_FLAG["vllm"]))
     return sure or whole or ladder
 
 

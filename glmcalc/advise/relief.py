@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from glmcalc.budget.result import Plan
+from glmcalc.facts.engines import NEWEST, parse_version, rule
+from glmcalc.facts.errors import InputError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from glmcalc.advise.case import Case
 
-_DEFAULT_UTILIZATION = 0.92
+_OLDEST = "0.1.0"
 _LOADED = ("weights", "mtp_layer", "load_extras")
 _RUNNING = (*_LOADED, "fork_overhead", "workspaces", "activation_peak", "mtp_runtime", "non_torch", "not_explained")
 _STEP = ("workspaces", "activation_peak")
@@ -21,7 +23,19 @@ def utilization(case: Case) -> float:
     if case.plan is not None:
         return case.plan.resolved.gpu_memory_utilization
     stated = case.deployment.gpu_memory_utilization if case.deployment else None
-    return float(stated or printed or _DEFAULT_UTILIZATION)
+    return float(stated or printed or default_utilizations(case)[-1])
+
+
+def default_utilizations(case: Case) -> list[float]:
+    """What utilization may be where nothing states it: the default of the release, or each that there was."""
+    known = case.deployment.engine_version if case.deployment else case.facts.engine_version
+    try:
+        versions = [parse_version(str(known))] if known else [parse_version(_OLDEST), parse_version(NEWEST)]
+    except InputError:  # a version that names no release
+        versions = [parse_version(_OLDEST), parse_version(NEWEST)]
+    rulings = [rule("gpu_memory_utilization", version) for version in versions]
+    values = [value for ruling in rulings for value in (ruling.value, ruling.other) if value is not None]
+    return sorted({float(value) for value in values})
 
 
 def total(case: Case) -> float | None:

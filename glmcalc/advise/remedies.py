@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from glmcalc.advise import flag_changes as flags
 from glmcalc.advise import other_engines
 from glmcalc.advise import pool_changes as pool
-from glmcalc.advise.changes import Change, action, set_flag, variable, version
-from glmcalc.advise.relief import short_bytes
+from glmcalc.advise.changes import Change, action, flag, set_flag, variable, version
+from glmcalc.advise.relief import default_utilizations, short_bytes, total
 from glmcalc.facts.engines import rule
-from glmcalc.facts.quantity import MIB, gib
+from glmcalc.facts.quantity import GIB, MIB, gib
+from glmcalc.solve.nearest import COSTS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +39,8 @@ _ACTIONS = {
     "isolate": "Start it when no other process starts or ends on these GPUs; then start the same command.",
     "read_above": "No memory flag mends this. Read the first error, quoted here, and the Traceback above it.",
     "own_class": "Take a release of the engine that has this model's own class (GlmMoeDsaForCausalLM): it loads a share on each rank. No flag mends this.",
+    "other_process": "End the process that holds the GPU: `nvidia-smi --query-compute-apps=pid,used_memory --format=csv` names it, `kill PID` "
+    "ends it. Or leave that GPU out with CUDA_VISIBLE_DEVICES. Then start the same command.",
     "fix_flag": "Mend the flag that the message names. Nothing was loaded, so nothing is known of memory yet.",
     "other_engine": "This engine is not budgeted here. Shorten the session length, or raise its share for the cache.",
     "host_ram": "Raise the container's memory limit (RAM, not VRAM), or take less pinned memory for offload.",
@@ -53,13 +57,42 @@ def _lower(case: Case) -> Change | None:
         return other_engines.lower_fraction(case)
     if case.facts.engine == "llama.cpp":
         return other_engines.smaller_ubatch(case)
-    return flags.lower_utilization(case)
+    if case.deployment is not None or case.value("gpu_memory_utilization") is not None:
+        return flags.lower_utilization(case)
+    defaults = " or ".join(f"{value:g}" for value in default_utilizations(case))
+    why = f"below what it runs with (vLLM's default is {defaults}): memory goes from the pool to what ran out"
+    size, short = total(case), short_bytes(case)
+    step = max(0.02, math.ceil(100 * (short + GIB) / size - 1e-6) / 100 if size and short else 0.0)
+    told = f", which was short by {gib(short)} GiB" if short else ""
+    return _relative("gpu_memory_utilization", f"by {step:g} or more ", why + told, "a smaller pool")
 
 
 def _tokens(case: Case) -> Change | None:
     if case.facts.engine == "sglang":
         return other_engines.smaller_chunk(case)
-    return None if case.facts.engine == "llama.cpp" else flags.batched_tokens(case)
+    if case.facts.engine == "llama.cpp":
+        return None
+    if _is_open(case, "max_num_batched_tokens"):
+        why = "to half of what it runs with, or less: the step's scratch shrinks in proportion"
+        return _relative("max_num_batched_tokens", "", why, "long prompts prefill in more chunks")
+    return flags.batched_tokens(case)
+
+
+def _sequences(case: Case) -> Change | None:
+    if _is_open(case, "max_num_seqs"):
+        why = "to a quarter of what it runs with, or less: a smaller sampler pass, fewer graphs, fewer decode rows"
+        return _relative("max_num_seqs", "", why, COSTS.get("max_num_seqs"))
+    return flags.sequences(case)
+
+
+def _is_open(case: Case, name: str) -> bool:
+    """Whether nothing says what a setting was: a number would be one that may change nothing, or the wrong way."""
+    return case.plan is None and (case.deployment is None or getattr(case.deployment, name) is None)
+
+
+def _relative(name: str, by: str, why: str, cost: str | None) -> Change:
+    """A change of a setting whose value is not known."""
+    return Change("flag", flag(name), None, None, f"Lower {flag(name)} {by}{why}.", cost)
 
 
 def _of_vllm(make: Callable[[Case], Change | None]) -> Callable[[Case], Change | None]:
@@ -141,7 +174,7 @@ REMEDIES: dict[str, Callable[[Case], Change | None]] = {
     "lower_utilization": _lower,
     "raise_utilization": _of_vllm(pool.raise_utilization),
     "batched_tokens": _tokens,
-    "sequences": _of_vllm(flags.sequences),
+    "sequences": _of_vllm(_sequences),
     "sequences_to_pool": lambda case: other_engines.fewer_running(case) if case.facts.engine == "sglang" else pool.sequences_to_pool(case),
     "kv_length": _of_vllm(pool.kv_length),
     "printed_length": _of_vllm(pool.printed_length),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from glmcalc.commands.write_others import format_llamacpp, format_sglang
 from glmcalc.facts.secrets import mask_words
+from glmcalc.model.checkpoint import load_checkpoint, served_name
 from glmcalc.model.llamacpp_settings import UBATCH, LlamacppResolved
 from glmcalc.model.sglang_settings import SglangResolved
 
@@ -31,7 +32,7 @@ def sglang_command(r: SglangResolved) -> str:
         "speculative-num-draft-tokens": steps + 1 if steps else r.num_speculative_tokens or None,
         "enable-hierarchical-cache": bool(asked.hierarchical_cache),
     }  # fmt: skip
-    return format_sglang(r.checkpoint.name, settings, _kept(asked.kept))
+    return format_sglang(served_name(asked.model, r.checkpoint), settings, _kept(asked.kept))
 
 
 def llamacpp_command(r: LlamacppResolved) -> str:
@@ -58,8 +59,6 @@ def _draft_steps(r: SglangResolved) -> int | None:
 
 def _stated_quantization(r: SglangResolved) -> str | None:
     """``--quantization`` as it was stated, where it names what the checkpoint holds and no other checkpoint stands in."""
-    from glmcalc.model.checkpoint import load_checkpoint
-
     asked = r.asked
     return asked.quantization if asked.quantization and load_checkpoint(asked.model) == r.checkpoint else None
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from glmcalc.budget.kv import Pool
 from glmcalc.facts.frozen import record
 from glmcalc.facts.quantity import Band
-from glmcalc.model.checkpoint import load_checkpoint
+from glmcalc.model.checkpoint import load_checkpoint, served_name
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
 
@@ -194,7 +194,7 @@ def normalised(resolved: Resolved) -> Deployment:
     asked, checkpoint = resolved.asked, resolved.checkpoint
     stated = asked.quantization is not None and checkpoint == load_checkpoint(asked.model)
     return asked.changed(
-        model=checkpoint.name,
+        model=served_name(asked.model, checkpoint),
         quantization=asked.quantization if stated else None,
         tensor_parallel_size=resolved.tp,
         max_model_len="auto" if resolved.auto_fit else resolved.max_model_len,

@@ -56,19 +56,19 @@ class ParsedCommand:
             "not_modelled": self.not_modelled,
             "unknown": self.unknown,
             "warnings": self.warnings,
-            "environment": _masked(self.environment),
+            "environment": _masked(self.environment, self.kept),
             "image": self.image,
             "engine_version": self.engine_version,
             "outcome": self.outcome,
         }
 
 
-def _masked(environment: dict[str, str]) -> dict[str, str]:
+def _masked(environment: dict[str, str], words: list[str]) -> dict[str, str]:
     if not environment:
         return {}
-    from glmcalc.facts.secrets import mask_value
+    from glmcalc.facts.secrets import mask_environment
 
-    return {name: mask_value(name, value) for name, value in environment.items()}
+    return mask_environment(environment, words)
 
 
 class Launch:

@@ -6,7 +6,7 @@ import re
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Iterable
+    from typing import Iterable, Mapping
 
 MASK = "[masked]"
 
@@ -31,6 +31,7 @@ _FORMS = (
     r"gl(?:sa|c)_[A-Za-z0-9_+/=]{20,}|SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}|lin_api_[A-Za-z0-9]{20,}",  # Grafana, SendGrid, Linear
     r"\d{8,10}:AA[A-Za-z0-9_-]{32,}",  # Telegram
     r"AGE-SECRET-KEY-1[A-Z0-9]{20,}",
+    r"ms-[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|rpa_[A-Za-z0-9]{20,}",  # ModelScope, RunPod
     r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*",  # JSON web tokens
 )
 # What a value is called, wherever the value itself has no form: wandb keys, passwords, an --api-key. Words before it
@@ -41,7 +42,8 @@ _KINDS = (
 _NAMES = (
     rf"(?:{_KINDS}[_-]?(?:access[_-]?)?keys?|passw(?:or)?d|passphrase|pwd|secret(?:[_-]?id)?|token|credentials?|auth)"
 )
-_NAME = re.compile(rf"[\w-]{{0,100}}(?:{_NAMES}|authorization)", re.IGNORECASE)
+# Of a variable ``KEY`` is enough: that is how people name the one that --api-key is given.
+_NAME = re.compile(rf"[\w-]{{0,100}}(?:{_NAMES}|authorization|key)", re.IGNORECASE)
 # Tokens that a model reads, and words that only stand before such a value.
 _ORDINARY = re.compile(
     r"(?i)(?:eos|bos|pad|unk|sep|cls|mask|image|video|audio|stop|start|end|think|special|draft|next|new|last|first|prompt|per|output|input|begin|placeholder"
@@ -74,6 +76,10 @@ _PATTERNS = (
     re.compile(
         r"(?P<keep>\b(?i:basic)\s{1,8})(?=[a-z._~+/-]{0,200}[A-Z0-9=])(?=[A-Za-z0-9+/]{8})[A-Za-z0-9._~+/=-]{8,4000}"
     ),
+    re.compile(
+        r"(?P<keep>\b(?i:(?:x-)?api-?key)\s{1,8})(?=[A-Za-z._~+/=-]{0,200}\d)(?=[\d._~+/=-]{0,200}[A-Za-z])[A-Za-z0-9._~+/=-]{12,4000}"
+    ),
+    re.compile(rf"(?P<keep>(?<![\w-])[A-Z0-9_]{{0,60}}KEY=){_NOT}(?P<value>{_VALUE})"),
     re.compile(rf"(?i)(?P<keep>{_NAMES}{_SIGN}){_NOT}(?P<value>{_VALUE})"),
     re.compile(
         rf"(?i)(?P<keep>{_NAMES}[\"']?,?\s{{1,40}}(?:-\s)?[\"']?value[\"']?\s{{0,8}}:\s{{0,8}}){_NOT}(?P<value>{_VALUE})"
@@ -83,13 +89,14 @@ _PATTERNS = (
 )
 _HINT = re.compile(
     r"(?i)key|token|secret|passw|passphrase|pwd|credential|auth|cookie|bearer|basic|://|hf_|api_org|sk[-_]|pk[-_]|rk[-_]|whsec|gh[pousr]_|github_pat|gl[a-z]{1,5}[-_]"
-    r"|AKIA|ASIA|AIza|ya29|GOCSPX|xox|xapp|nvapi|npm_|pypi-|dckr|r8_|gsk_|xai-|pplx|fw_|wandb|dop_v1|dapi|hv[bs]\.|SG\.|lin_api|:AA|eyJ"
+    r"|AKIA|ASIA|AIza|ya29|GOCSPX|xox|xapp|nvapi|npm_|pypi-|dckr|r8_|gsk_|xai-|pplx|fw_|wandb|dop_v1|dapi|hv[bs]\.|SG\.|lin_api|:AA|eyJ|ms-|rpa_"
 )
 _TRAILING = ",;)}]&"
 
 
 # Flags of ``vllm serve`` whose values are secrets, whatever they look like.
 _SECRET_FLAGS = ("--api-key", "--hf-token")
+_GIVEN = re.compile(r"--(?:api[-_]key|hf[-_]token)[=\s]\s{0,8}[\"']?\$\{?([A-Za-z_]\w{0,80})")
 
 
 def mask_value(name: str, value: str) -> str:
@@ -103,6 +110,48 @@ def mask_value(name: str, value: str) -> str:
     return mask(value)[0]
 
 
+def mask_environment(environment: Mapping[str, str], words: Iterable[str]) -> dict[str, str]:
+    """The variables of a command, masked; also those that its secret flags were given, whatever they are called.
+
+    Args:
+        environment: names and values.
+        words: the command's words, variables put in.
+
+    >>> mask_environment({"K": "Qx7Plm29", "NCCL_DEBUG": "INFO"}, ["--api-key", "Qx7Plm29"])
+    {'K': '[masked]', 'NCCL_DEBUG': 'INFO'}
+    """
+    secret = secret_values(words)
+    return {name: MASK if _is_within(value, secret) else mask_value(name, value) for name, value in environment.items()}
+
+
+def without_secrets(environment: Mapping[str, str], words: Iterable[str]) -> dict[str, str]:
+    """The variables of a command without those that its secret flags were given: the command holds their values itself."""
+    secret = secret_values(words)
+    return {name: value for name, value in environment.items() if not _is_within(value, secret)}
+
+
+def secret_values(words: Iterable[str]) -> list[str]:
+    """The values of the secret flags of a command.
+
+    >>> secret_values(["--api-key", "one", "two", "--hf-token=three", "--port", "8000"])
+    ['one', 'two', 'three']
+    """
+    found, secret = [], False
+    for word in words:
+        if word.startswith("--"):
+            name, equals, value = word.partition("=")
+            secret = name.replace("_", "-") in _SECRET_FLAGS
+            if secret and equals:
+                found.append(value)
+        elif secret:
+            found.append(word)
+    return found
+
+
+def _is_within(value: str, secret: list[str]) -> bool:
+    return bool(value.strip()) and any(value == one or (len(value) >= 4 and value in one) for one in secret)
+
+
 def mask_words(words: Iterable[str]) -> list[str]:
     """Words of a command with the values of secret flags, and what else looks like a secret, replaced.
 
@@ -110,7 +159,11 @@ def mask_words(words: Iterable[str]) -> list[str]:
     ['--api-key', '[masked]', '[masked]', '--port', '8000']
     """
     out, hidden = [], False
+    words = list(words)
+    secret = [value for value in secret_values(words) if len(value) >= 8]
     for word in words:
+        for value in secret:  # the same value behind another flag
+            word = word.replace(value, MASK)
         if word.startswith("--"):
             name, equals, _ = word.partition("=")
             hidden = name.replace("_", "-") in _SECRET_FLAGS
@@ -139,6 +192,9 @@ def mask(text: str) -> tuple[str, int]:
         count += made != match[0]
         return made
 
+    for name in set(_GIVEN.findall(text)):
+        set_before = re.compile(rf"(?P<keep>(?<![\w$]){re.escape(name)}=){_NOT}(?P<value>{_VALUE})")
+        text = set_before.sub(replaced, text)
     for pattern in _PATTERNS:
         text = pattern.sub(replaced, text)
     return text, count

@@ -26,7 +26,7 @@ class LogLine:
 
 # Sequences of a terminal, whole or cut at the end of the line; controls; marks that turn the direction of text or hide.
 _ESCAPES = re.compile(
-    r"(?:\x1b\[|\x9b|\^\[\[|\\x1b\[|\\033\[|\\e\[)[0-?]*[ -/]*(?:[@-~]|$)"  # CSI, also as some viewers spell it
+    r"(?:\x1b\[|\x9b|\^\[\[|\\x1b\[|\\033\[|\\e\[|\\u001[bB]\[)[0-?]*[ -/]*(?:[@-~]|$)"  # CSI, also as some viewers spell it
     r"|(?:\x1b[\]PX^_]|[\x9d\x90\x98\x9e\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c|$)"  # OSC, DCS and their kind
     r"|\x1b[ -/]*[0-~]?"
     r"|\[(?:\d{1,3}(?:;\d{1,3}){0,6})m"  # a colour whose escape was lost

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from bisect import bisect_right
 
 from glmcalc.facts.frozen import record
+from glmcalc.logs.ends import ended_without_cause, is_a_prompt, last_sign_of_life, stopped_at
+from glmcalc.logs.phases import phase_at, phase_of, serving_after, serving_between
 from glmcalc.logs.remarks import (
     is_advice,
     is_of_a_request,
@@ -49,13 +50,17 @@ _SUSPECT = re.compile(
     r"(?i)error|exception|memory|oom|fail|kill|abort|preempt|retract|larger|exceed|workspace|illegal|time[d ]?.?out|not support|un(?:supported|recogni)"
     r"|ambiguous|truncated|kv cache|blocks: 0|sparse_decode|logits|too small|not enough|memcpy|sigbus|/dev/shm|exit|xid|twice|minimum|free|transient"
     r"|gpu_prefill|invisible|client error|undefined symbol|cannot|unable|address already|dead|died|terminat|fault"
+    r"|^\^C|assert|sig(?:quit|segv|abrt|term|int)|interrupt|shut|stopp|server process|watchdog|corrupt|process \S+:$|callback|cancelled at|\bstatus=|failed|available node"
 )
 _ERROR = re.compile(
     r"^\s*(?:E\s+)?(?:[\w.]+\.)?[A-Z]\w*(?:Error|Exception|Interrupt|Exit)\b(?::|\(|$)|terminate called|Fatal Python error|Segmentation fault|SIGSEGV|SIGABRT|GGML_ASSERT|core dumped"
 )
-_HALF_LOADED = re.compile(r"\b\d{1,2}% Completed|:\s+\d{1,2}%\|")
+_WHAT = re.compile(r"^\s*what\(\):")
+_REFUSED = re.compile(r"(?i)out of memory|OutOf(?:Device)?Memory|alloc\w*.{0,80}\bfail|fail\w*.{0,60}\balloc")
 _TRACE = "Traceback (most recent call last)"
-_GPU_PROGRAM = re.compile(r"(?i)\bcuda|by gpu|torch|\bhip\b|nccl|nvidia|rocm|transformers|triton|flashinfer|ggml")
+_GPU_PROGRAM = re.compile(
+    r"(?i)\bcuda|by gpu|torch|\bhip\b|nccl|nvidia|rocm|transformers|huggingface|triton|flashinfer|ggml"
+)
 _RIVALRY = 300  # lines within which the more specific signature wins over the earlier
 _MEMORY_CLASSES = frozenset(
     {
@@ -67,22 +72,59 @@ _MEMORY_CLASSES = frozenset(
 
 def find_death(facts: LogFacts) -> Death:
     """The class of a run: the first meaningful failure, or ``healthy``, or ``unknown``."""
-    suspects = [index for index, line in enumerate(facts.lines) if _SUSPECT.search(line.text)]
-    secondary = tuple(facts.lines[index] for index in suspects if is_secondary(facts.lines[index].text))[:20]
-    proofs = tuple(line for line in secondary if proves_death(line.text))
-    found = [match for match in _matches(facts, suspects) if not _survived(facts, match, proofs)]
-    fatal = [match for match in found if match[1].fatal]
+    suspects = [index for index, line in enumerate(facts.lines) if _SUSPECT.search(line.text) and not is_a_prompt(line)]
+    secondary = tuple(facts.lines[index] for index in suspects if is_secondary(facts.lines[index].text))
+    matches = list(_matches(facts, suspects))
+    words = [facts.lines[index].number for index, row, _ in matches if row.last_words]
+    stop = stopped_at(facts, suspects, [*words, *(line.number for line in secondary if proves_death(line.text))])
+    proofs = tuple(line for line in secondary if proves_death(line.text) and line.number < stop)
+    secondary = secondary[:20]
+    found = [match for match in matches if not _survived(facts, match, proofs)]
+    last_words = [match for match in found if match[1].last_words and facts.lines[match[0]].number < stop]
+    ended = min([stop, *(facts.lines[index].number for index, _, _ in last_words)])
+    fatal = [match for match in found if match[1].fatal and not _follows(facts, match, ended)]
     if fatal:
         first = min(facts.lines[index].number for index, _, _ in fatal)
         return _death(facts, [match for match in fatal if facts.lines[match[0]].number <= first + _RIVALRY], secondary)
-    generic = _generic(facts, suspects, bool(proofs))
+    generic = _generic(facts, suspects, bool(proofs or last_words))
+    if last_words:
+        return _by_last_words(facts, last_words, generic, secondary)
     if generic is not None:
         if may_be_memory(generic.text):  # neither "memory" nor "not memory" would be more than a guess
             return Death("unknown", "low", None, (generic,), secondary)
         return Death("not_oom_other", "medium", None, (generic,), secondary)
-    if proofs and not _serving_after(facts, proofs[-1].number, 1):
+    if proofs and not serving_after(facts, proofs[-1].number, 1):
         return Death("unknown", "low", None, proofs[:3], secondary)
-    return _death(facts, found, secondary) if found else _alive(facts, secondary)
+    told = [match for match in found if not match[1].fatal]
+    if told:
+        return _death(facts, told, secondary)
+    return _alive(facts, ended_without_cause(facts, suspects, stop), secondary)
+
+
+def _follows(facts: LogFacts, match: tuple[int, Signature, int], ended: int) -> bool:
+    """Whether a signature only tells of the end of a process that had a reason, or was asked for, before it."""
+    index, row, _ = match
+    return row.last_words or (row.id == "killed" and facts.lines[index].number > ended)
+
+
+def _by_last_words(
+    facts: LogFacts,
+    found: list[tuple[int, Signature, int]],
+    generic: LogLine | None,
+    secondary: tuple[LogLine, ...],
+) -> Death:
+    """A crash by the first last words of a process; an error above them that may be of memory leaves it open."""
+    index, row, _ = min(found, key=lambda match: (match[0], match[2]))
+    said = [facts.lines[index], *(line for line in facts.lines[index + 1 : index + 4] if _WHAT.search(line.text))]
+    said += [generic] if generic else []
+    doubtful = [line for line in said if may_be_memory(line.text)]
+    above = [line for line in facts.lines[max(index - 30, 0) : index] if line.number > last_sign_of_life(facts)]
+    doubtful += [line for line in above if _REFUSED.search(line.text)][-1:]
+    doubtful = [line for line in doubtful if not is_quiet(line) and not is_advice(line.text)]
+    shown = tuple(dict.fromkeys([*([generic] if generic else []), *_evidence(facts, index, row)]))
+    if doubtful:
+        return Death("unknown", "low", None, tuple(dict.fromkeys([*shown, *doubtful])), secondary)
+    return Death(row.death, row.confidence, row, shown, secondary)
 
 
 def _death(facts: LogFacts, found: list[tuple[int, Signature, int]], secondary: tuple[LogLine, ...]) -> Death:
@@ -91,13 +133,14 @@ def _death(facts: LogFacts, found: list[tuple[int, Signature, int]], secondary: 
     return Death(row.death, row.confidence, row, _evidence(facts, index, row), secondary)
 
 
-def _alive(facts: LogFacts, secondary: tuple[LogLine, ...]) -> Death:
+def _alive(facts: LogFacts, ended: LogLine | None, secondary: tuple[LogLine, ...]) -> Death:
     reached = [(at, phase) for at, phase in facts.phases if phase in ("serving", "captured", "pooled")]
     if facts.engine is None or not reached:
         return Death("unknown", "low", None, (), secondary)
     cut = _cut_traceback(facts, reached[-1][0])
-    if cut is not None:
-        return Death("unknown", "low", None, (cut,), secondary)
+    if cut is not None or ended is not None:
+        shown = tuple(line for line in (cut, ended) if line is not None)
+        return Death("unknown", "low", None, shown, secondary)
     at, phase = next(((at, phase) for at, phase in reached if phase == "serving"), reached[-1])
     shown = tuple(line for line in facts.lines if line.number == at)
     return Death("healthy", "high" if phase == "serving" else "medium", None, shown, secondary)
@@ -138,7 +181,7 @@ def _matches(facts: LogFacts, suspects: list[int]) -> Iterator[tuple[int, Signat
             if row.death == "not_oom_other" and row.engine == "any" and not gpu:
                 continue  # another program's trouble
             if row.phases:
-                phase = _phase(facts, index) if phase is None else phase
+                phase = phase_of(facts, index) if phase is None else phase
                 if phase not in row.phases:
                     continue
             context = _context(facts, index, structured)
@@ -192,40 +235,19 @@ def _at_boundary(facts: LogFacts) -> bool:
     return isinstance(length, int) and length % 64 == 0 and bool(stated.get("speculative_config"))
 
 
-def _phase_at(facts: LogFacts, line: int) -> str | None:
-    """The last phase at or before a line; as :meth:`LogFacts.phase_at`, for logs with very many of them."""
-    at = bisect_right(facts.phases, (line, "\uffff"))
-    return facts.phases[at - 1][1] if at else None
-
-
-def _phase(facts: LogFacts, index: int) -> str:
-    """What the engine was doing at a line; ``""`` where no line says so.
-
-    A progress bar is printed late: where a bar of loading that is not full comes first after the line, it was loading.
-    """
-    number = facts.lines[index].number
-    phase = _phase_at(facts, number)
-    if phase is None and facts.phases:
-        at, following = facts.phases[0]
-        shown = next((line.text for line in facts.lines[index : index + 40] if line.number == at), "")
-        if following == "loading" and _HALF_LOADED.search(shown):
-            return "loading"
-    return phase or ""
-
-
 def _survived(facts: LogFacts, match: tuple[int, Signature, int], proofs: tuple[LogLine, ...]) -> bool:
     """Whether the server came up in spite of the line, or went on serving long after it."""
     index, row, _ = match
     number = facts.lines[index].number
-    if not row.fatal or any(line.number >= number - _RIVALRY // 6 for line in proofs):
+    if not row.fatal:
         return False
-    if _phase_at(facts, number) != "serving":
-        return _serving_after(facts, number, 1)
-    return _serving_after(facts, number, 20 if row.death in _MEMORY_CLASSES else 3)
-
-
-def _serving_after(facts: LogFacts, line: int, times: int) -> bool:
-    return sum(1 for at, phase in facts.phases if at > line and phase == "serving") >= times
+    times = 1
+    if phase_at(facts, number) == "serving":
+        times = 20 if row.death in _MEMORY_CLASSES else 3
+    proof = next((line.number for line in proofs if line.number >= number - _RIVALRY // 6), None)
+    if proof is not None and not serving_between(facts, number, proof, times):
+        return False
+    return serving_after(facts, number, times)
 
 
 def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | None:
@@ -239,13 +261,18 @@ def _generic(facts: LogFacts, suspects: Iterable[int], died: bool) -> LogLine | 
             or not _ERROR.search(message_of(line))
             or is_secondary(line.text)
             or is_of_a_request(line.text)
+            or _is_last_words(line.text)
         ):
             continue
-        served = _phase_at(facts, line.number) == "serving"
-        if (served and not died) or _serving_after(facts, line.number, 1):
+        served = phase_at(facts, line.number) == "serving"
+        if (served and not died) or serving_after(facts, line.number, 1):
             continue  # a request failed, the server did not
         return line
     return None
+
+
+def _is_last_words(text: str) -> bool:
+    return any(row.line.search(text) for row in signatures() if row.last_words)
 
 
 def _evidence(facts: LogFacts, index: int, row: Signature) -> tuple[LogLine, ...]:

@@ -15,7 +15,8 @@ _SECONDARY = re.compile(
     r"EngineDeadError|EngineCore (?:encountered|died|failed|hit an exception)|Engine core (?:initialization failed|proc)|Engine process failed|MQLLMEngine is already dead"
     r"|WorkerProc (?:initialization|hit an exception)|Worker failed with error|EngineCore_?\w* failed to start|Failed core proc|CancelledError|Scheduler hit an exception|SIGQUIT received"
     r"|Rank \d+ scheduler is dead|background loop has errored|Engine background task failed|got fatal signal from worker|Worker proc \S+ died|Worker VllmWorkerProcess pid \d+ died"
-    r"|Error executing method"
+    r"|Error executing method|Received sigquit from a child process|A worker died or was killed while executing|Exception in callback .{0,200}_log_task_completion"
+    r"|^Process (?:EngineCore|APIServer|ApiServer|VllmWorker|Worker|SpawnProcess|ForkProcess|DPEngine|Engine|sglang)\S*:$"
 )
 # Printed by a server that ends, whatever ended it.
 _FAREWELL = re.compile(r"leaked (?:shared_memory|semaphore)|destroy_process_group\(\) was not called")
@@ -30,6 +31,7 @@ _ADVICE = re.compile(
     r"(?i)\b(?:if|may|might|could|can|to (?:avoid|prevent|reduce)|in case of|avoids?|prevents?|risk of|instead of)\b[^.]{0,60}\b(?:out[- ]of[- ]memory|OOMs?\b|OOM'ed)"
     r"|\b(?:falling back|fall(?:s)? back|fallback|skipping|retrying|will be (?:ignored|disabled))\b"
 )
+_COUNTED = re.compile(r"Detected \d+ oom.kill event")  # slurm counts first, then says what may have been
 _INNER_LOUD = re.compile(r"\b(?:ERROR|CRITICAL)[: ]\s*\d\d-\d\d \d\d:\d\d")
 _FILE = re.compile(r"^[:.\d]*\s*(?:\[?[\w./-]+\.py:\d+\]? ?)?")
 _INNER_QUIET = re.compile(r"^.{0,60}\b(?:INFO|WARNING|DEBUG)[: ]\s*\d\d-\d\d \d\d:\d\d")
@@ -51,7 +53,7 @@ def is_quiet(line: LogLine) -> bool:
 
 def is_advice(text: str) -> bool:
     """Whether a line tells of what could be, or of another way that was taken instead."""
-    return bool(_ADVICE.search(text))
+    return bool(_ADVICE.search(text)) and not _COUNTED.search(text)
 
 
 def is_secondary(text: str) -> bool:

@@ -12,7 +12,8 @@ _CHANGING = b"0123456789abcdef"
 _STRONG = (b"emory", b"illed", b"OOM")
 _WEAK = (
     b"Error", b"rror:", b"Traceback", b"reempt", b"etract", b"failed", b"atal ", b"bort", b"exit code", b"ault", b"what():", b"Xid",
-    b"allocate",
+    b"allocate", b"SIG", b"erminate called", b"atchdog", b"xited with", b"xit Code", b", status=", b"ASSERT", b"ssertion", b"orrupt", b"core dumped", b"smashing", b"ExitCode",
+    b"ailed with result", b"Process EngineCore",
 )  # fmt: skip
 # What is printed once, early in a start: each kind stands in another place of it.
 _START = (

@@ -26,6 +26,7 @@ class Signature:
         line: must match one line; near: each must match in its surroundings (the traceback); not_near: none may.
         phases: what the engine must have been doing; ``""`` stands for not known; empty for whatever.
         fatal: whether the server dies of it. any_level: whether an INFO or WARNING line counts.
+        last_words: printed by a process that ends, whatever ended it: an error that another row knows decides before it.
         prose: for reports in words, not for logs.
         cause: sentences with ``{fields}``; the first whose fields are all known is used.
         remedies: names of changes, the best first.
@@ -49,6 +50,7 @@ class Signature:
     known_issue: dict[str, Any] | None
     versions: str
     source: str
+    last_words: bool = False
 
 
 @lru_cache(maxsize=1)
@@ -74,5 +76,5 @@ def read_signature(row: dict[str, Any]) -> Signature:
     return Signature(
         row["id"], row["engine"], row["class"], row["confidence"], re.compile(row["line"]), near, not_near,
         tuple(row["phases"]), row["fatal"], row["any_level"], row["prose"], tuple(row["cause"]), tuple(row["remedies"]),
-        row["known_issue"], row["versions"], row["source"],
+        row["known_issue"], row["versions"], row["source"], row.get("last_words", False),
     )  # fmt: skip

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
-from glmcalc.facts.models import ModelEntry, base_name, find_model, load_config, model_entries
+from glmcalc.facts.models import ModelEntry, base_name, find_model, load_config, model_entries, model_names
 from glmcalc.facts.quantity import Band
 from glmcalc.facts.store import nearest
 from glmcalc.model.geometry import Geometry, read_geometry
@@ -96,6 +96,9 @@ def _modules(checkpoint: Checkpoint) -> tuple[Module, ...]:
 def load_checkpoint(model: str, quantization: str | None = None) -> Checkpoint:
     """The checkpoint that ``model`` names: a known id, or a path to a ``config.json`` (or to its folder).
 
+    A path that is not on this machine is read as the known checkpoint that it is named after (:func:`stands_for`): a log and
+    a command are mostly read on another machine than they were written on.
+
     A ``quantization`` other than the checkpoint's own means the known checkpoint of the same model that has it; another
     model's never stands in, however alike their shapes are.
 
@@ -104,6 +107,9 @@ def load_checkpoint(model: str, quantization: str | None = None) -> Checkpoint:
             this model has, or a geometry that is refused (``read_geometry``).
     """
     path = _config_path(model)
+    named = stands_for(model)
+    if named is not None:
+        model, path = named, None
     own = _known(model) if path is None else _read_text(_config_text(path), path, model)
     wanted = _formats(quantization)
     if not wanted or format_name(own.recipe.fmt) in wanted:
@@ -212,6 +218,36 @@ def _config_path(model: str) -> str | None:
     return None
 
 
+def stands_for(model: str) -> str | None:
+    """The known id that a local path is read as where it is not on this machine: by its folder's name, or the hub cache's.
+
+    >>> stands_for("/nowhere/GLM-5.2-FP8"), stands_for("/c/models--zai-org--GLM-5.2/snapshots/0a1b"), stands_for("/nowhere/mine")
+    ('zai-org/GLM-5.2-FP8', 'zai-org/GLM-5.2', None)
+    """
+    if model.endswith(".json") or not model.startswith((".", "/", "~")) or os.path.exists(os.path.expanduser(model)):
+        return None
+    parts = [part for part in model.split("/") if part]
+    hub = next((part for part in parts if part.startswith("models--")), None)
+    name = hub[len("models--") :].replace("--", "/") if hub else parts[-1] if parts else ""
+    return next((entry.id for entry in model_entries() if name.lower() in _names(entry.id, hub is None)), None)
+
+
+def _names(known: str, bare: bool) -> tuple[str, ...]:
+    """What a folder of a known checkpoint may be called; without the publisher too where ``bare``."""
+    return (known.lower(), known.split("/")[1].lower()) if bare else (known.lower(),)
+
+
+def read_as(model: str) -> str | None:
+    """The sentence that says so, or None where the model is what it says."""
+    named = stands_for(model)
+    return None if named is None else f"model: {model} is not on this machine; it is read as {named}, by its name"
+
+
+def served_name(model: str, checkpoint: Checkpoint) -> str:
+    """What a new command calls a checkpoint: the path that was given, where that is the checkpoint, else its id."""
+    return model if stands_for(model) == checkpoint.name else checkpoint.name
+
+
 def _config_text(path: str) -> str:
     where = os.path.expanduser(path)
     try:
@@ -223,9 +259,13 @@ def _config_text(path: str) -> str:
         if isinstance(error, InputError):
             raise
         reason = getattr(error, "strerror", None) or "not text"
+        folder = os.path.basename(os.path.dirname(path))
+        close = nearest(folder, [name.split("/")[1] for name in model_names()]) if folder else None
+        hint = f" If it holds {find_model(close).id}, name that." if close else ""
         raise InputError(
-            "model", path, "a known model id or a readable config.json", f"model: cannot read {path} ({reason})."
-        ) from error
+            "model", path, f"a known model id or a readable config.json{f' (did you mean {close}?)' if close else ''}",
+            f"model: cannot read {path} ({reason}).{hint}",
+        ) from error  # fmt: skip
 
 
 def _parse_config(text: str, path: str) -> dict[str, Any]:

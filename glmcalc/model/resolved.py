@@ -9,7 +9,7 @@ from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.hardware import Device, Memory, device
 from glmcalc.model.batch import check_batch, default_batch, filled_batch
-from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
+from glmcalc.model.checkpoint import Checkpoint, load_checkpoint, read_as
 from glmcalc.model.deployment import AUTO_LENGTHS, Deployment
 from glmcalc.model.notes import check_quantization, device_notes, length_trap
 from glmcalc.model.records import device_refusals, parallel_refusals, resolve_record
@@ -67,7 +67,7 @@ def resolve(asked: Deployment) -> Resolved:
     version = parse_version(asked.engine_version)
     checkpoint = load_checkpoint(asked.model, asked.quantization)
     chip = _device(asked)
-    warnings = [version.note] if version.note else []
+    warnings = [note for note in (read_as(asked.model), version.note) if note]
     uncertain = [version.note] if version.note else []
     check_quantization(asked, checkpoint, warnings)
     tp, pp, dp, gpus = _parallel(asked, warnings)

@@ -11,7 +11,7 @@ from glmcalc.facts.frozen import record
 from glmcalc.facts.hardware import Device, Memory
 from glmcalc.facts.quantity import GIB
 from glmcalc.facts.sglang_rules import parse_sglang_version, sglang_rule
-from glmcalc.model.checkpoint import Checkpoint, load_checkpoint
+from glmcalc.model.checkpoint import Checkpoint, load_checkpoint, read_as
 from glmcalc.model.deployment import MTP_METHODS, Deployment
 from glmcalc.model.format_support import format_refusals
 from glmcalc.model.other_fields import refuse_foreign
@@ -80,6 +80,7 @@ def resolve_sglang(asked: Deployment) -> SglangResolved:
     checkpoint = load_checkpoint(asked.model, asked.quantization)
     chip = chosen_device(asked)
     notes = Notes(asked, version)
+    notes.warnings += [note for note in (read_as(asked.model),) if note]
     tp, pp, dp, ep, attention, gpus = _parallel(asked, checkpoint, notes)
     memory = memory_of(asked, chip)
     length = _length(asked, checkpoint.geometry.max_position_embeddings, notes)

@@ -110,6 +110,7 @@ def _sources(data: dict[str, Any], width: int) -> list[str]:
     told = [f"Missing: {text}" for text in data["missing"]]
     told += [f"Read: {text}" for text in data["inferred"]]
     told += [f"Earlier in this log: {text}" for text in data["earlier"]]
+    told += [f"Later in this log: {text}" for text in data["later"]]
     if data["masked"]:
         told.append(f"Masked: {data['masked']} secret(s); put your own back before you run the command.")
     if told:

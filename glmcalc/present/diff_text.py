@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 def diff_text(data: dict[str, Any]) -> str:
     """What ``glmcalc diff`` prints."""
     old, new, verdicts = data["from_version"], data["to_version"], data["verdicts"]
-    words = "STILL FITS" if verdicts["still_fits"] else verdicts["to"]["status"].replace("_", " ").upper()
+    words = verdicts["to"]["status"].replace("_", " ").upper()
+    if verdicts["to"]["status"] == "fits":
+        words = "STILL FITS" if verdicts["from"]["status"] == "fits" else "NOW FITS"
     lines = [f"{words}  vLLM {new}: {verdicts['to']['reason']}", f"vLLM {old}: {verdicts['from']['reason']}", ""]
     rows = [
         [

@@ -222,6 +222,7 @@ def read_part(data: Mapping[str, Any]) -> str:
         if not any(re.search(rf"line {number}\b", text) for number in known):
             rows.append(_read_row("Inferred", text, None))
     rows += [_read_row("Earlier run", text, None) for text in data["earlier"]]
+    rows += [_read_row("Later run", text, None) for text in data["later"]]
     if data["masked"]:
         rows.append(
             _read_row("Masked", f"{data['masked']} secret(s); put your own back before you run the command", None)

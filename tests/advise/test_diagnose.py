@@ -140,7 +140,7 @@ def test_earlier_runs_are_told_and_the_last_failure_is_answered():
     healthy = CRASH.split("(Worker_TP3")[0]
     data = diagnose(f"{CRASH}\n{healthy}").to_dict()
     assert data["class"] == "runtime_workspace"
-    assert any("healthy" in text for text in data["earlier"])
+    assert any("healthy" in text for text in data["later"])
 
 
 def test_another_engine_is_answered_in_its_own_words():
@@ -216,3 +216,64 @@ def test_a_cap_on_requests_is_never_proposed_at_or_above_the_present_one(seqs):
     caps = [row["to"] for row in proposed if row and row["name"] == "--max-num-seqs"]
     assert all(cap < seqs for cap in caps)
     assert bool(caps) == (seqs > 1)
+
+
+BARE_OOM = (
+    "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 61.00 GiB "
+    "of which 1.25 GiB is free."
+)
+
+
+def test_a_log_whose_last_start_came_up_says_so_before_it_says_why_one_before_it_died():
+    died, line = CRASH, len(CRASH.split("\n")) + 1
+    healthy = CRASH.split("(Worker_TP3")[0]
+    data = diagnose(f"{died}\n{healthy}").to_dict()
+    assert data["cause"].startswith(f"The last start (line {line}) came up")
+    assert data["earlier"] == []
+    assert [text.split(":")[0] for text in data["later"]] == [f"lines {line} to {line + 5}"]
+    assert "Later in this log: lines" in diagnosis_text(data)
+    assert "Earlier in this log" not in diagnosis_text(data)
+    data = diagnose(f"{healthy}\n{died}").to_dict()
+    assert not data["cause"].startswith("The last start")
+    assert data["later"] == []
+    assert len(data["earlier"]) == 1
+
+
+@pytest.mark.parametrize("version", [None, "0.8.5", "0.33.0"])
+def test_where_no_flags_are_known_a_change_is_relative(version):
+    """The default is 0.9 or 0.92 by the release (vllm#38284): "0.9" may change nothing. 2.00 - 1.25 + 1 GiB of 61.00 is 0.03."""
+    first = f"(APIServer pid=1) INFO 07-20 02:00:01 [api_server.py:1839] vLLM API server version {version}\n"
+    data = diagnose((first if version else "") + BARE_OOM).to_dict()
+    change = data["change"]
+    assert (change["name"], change["from"], change["to"]) == ("--gpu-memory-utilization", None, None)
+    assert "by 0.03 or more" in change["text"]
+    expected = {None: "is 0.9 or 0.92)", "0.8.5": "is 0.9)", "0.33.0": "is 0.92)"}[version]
+    assert expected in change["text"]
+    assert all(other["to"] is None for other in data["alternatives"] if other["kind"] == "flag")
+
+
+def test_where_flags_are_known_the_default_of_the_release_is_what_is_lowered():
+    command = "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 131000"
+    for version, below in (("0.18.0", 0.87), ("0.33.0", 0.89)):  # 0.90 and 0.92, less 1.75 of 61.00 GiB
+        change = diagnose(BARE_OOM, command, {"engine_version": version}).to_dict()["change"]
+        assert (change["name"], change["to"]) == ("--gpu-memory-utilization", below)
+
+
+def test_another_engines_weights_are_not_sent_to_a_ladder_that_takes_vllm_only():
+    log = (
+        "[2026-09-03 10:00:00] server_args=ServerArgs(model_path='zai-org/GLM-5.2-FP8', tp_size=4)\n"
+        "[2026-09-03 10:00:30 TP0] Load weight begin. avail mem=78.85 GB\n"
+        '  File "sglang/srt/layers/quantization/fp8.py", line 700, in create_weights\n' + BARE_OOM
+    )
+    data = diagnose(log).to_dict()
+    assert data["class"] == "weights_load"
+    told = json.dumps([data["change"], data["alternatives"]])
+    assert "see the ladder" not in told
+
+
+def test_a_gpu_that_is_full_before_anything_is_loaded_is_another_processs():
+    log = next(sample["log"] for sample in SAMPLES if sample["id"] == "device-full")
+    data = diagnose(log).to_dict()
+    assert data["class"] == "startup_free_memory"
+    assert "nvidia-smi" in data["change"]["text"]
+    assert "utilization" not in data["change"]["text"]

@@ -67,3 +67,21 @@ def test_a_version_that_is_none_names_its_option():
     with pytest.raises(InputError) as caught:
         upgrade(ASKED, "0.26.0", "latest and greatest")
     assert caught.value.field == "to_version"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        ("fits", "fits", "STILL FITS"),
+        ("marginal", "fits", "NOW FITS"),
+        ("does_not_fit", "fits", "NOW FITS"),
+        ("fits", "marginal", "MARGINAL"),
+    ],
+)
+def test_still_is_said_only_of_what_fitted_before(before, after, words):
+    from glmcalc.present.diff_text import diff_text
+
+    data = upgrade(ASKED, "0.23.0", "0.26.0").to_dict()
+    data["verdicts"]["from"]["status"], data["verdicts"]["to"]["status"] = before, after
+    data["verdicts"]["still_fits"] = after == "fits"
+    assert diff_text(data).startswith(f"{words}  vLLM 0.26.0: ")

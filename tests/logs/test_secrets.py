@@ -223,3 +223,67 @@ def test_arguments_are_masked_where_they_are_read() -> None:
     assert PLAIN not in str(as_flags(stated or {}))
     (facts,) = read_log(f"server_args=ServerArgs(model_path='m', api_key='{PLAIN}')\n")
     assert facts.arguments["api_key"] == MASK
+
+
+VALUE = "Qx7Plm29Zk4Tn8"  # no issuer's form: only what stands around it says what it is
+GIVEN_A_VARIABLE = [
+    f"KEY={VALUE}\nvllm serve zai-org/GLM-5.2-FP8 -tp 8 --api-key $KEY",
+    f"MY_KEY={VALUE} vllm serve zai-org/GLM-5.2-FP8 -tp 8 --api-key=$MY_KEY",
+    f'k={VALUE}; vllm serve zai-org/GLM-5.2-FP8 -tp 8 --api-key "${{k}}"',
+    f"export THING={VALUE}\nvllm serve zai-org/GLM-5.2-FP8 -tp 8 --hf-token ${{THING}}",
+    f"docker run -e THING={VALUE} vllm/vllm-openai:v0.30.0 --model zai-org/GLM-5.2-FP8 -tp 8 --api-key $THING",
+    f"THING={VALUE}\npython -m sglang.launch_server --model-path zai-org/GLM-5.2-FP8 --tp 8 --api-key $THING",
+]
+
+
+@pytest.mark.parametrize("text", GIVEN_A_VARIABLE)
+def test_a_variable_that_a_secret_flag_is_given_is_secret(text):
+    from glmcalc.advise.diagnose import diagnose
+    from glmcalc.commands import read_command
+
+    assert VALUE not in mask(text)[0]
+    assert VALUE not in json.dumps(read_command(text).to_dict())
+    log = "ValueError: No available memory for the cache blocks. Try increasing gpu_memory_utilization"
+    assert VALUE not in json.dumps(diagnose(log, text, {"gpu": "h200_sxm"}).to_dict())
+
+
+def test_the_new_command_does_not_set_a_variable_that_it_does_not_read():
+    from glmcalc.advise.diagnose import diagnose
+
+    log = "ValueError: No available memory for the cache blocks. Try increasing gpu_memory_utilization"
+    command = f"KEY={VALUE} NCCL_DEBUG=INFO vllm serve zai-org/GLM-5.2-FP8 -tp 8 --max-model-len 131000 --api-key $KEY"
+    given = diagnose(log, command, {"gpu": "h200_sxm"}).to_dict()["command"]
+    assert given.startswith("NCCL_DEBUG=INFO vllm serve ")
+    assert "--api-key" in given
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "header api-key 4f9aB72c01dd8e55 was sent",
+        "X-Api-Key 4f9aB72c01dd8e55",
+        "ApiKey 4f9aB72c01dd8e55",
+        "login with ms-1f2e3d4c-5b6a-7980-91a2-b3c4d5e6f708",
+        "pod env rpa_ABCDEFGHIJKLMNOPQRSTUVWXYZ012345",
+        "export DEPLOY_KEY=4f9aB72c01dd8e55",
+    ],
+)
+def test_more_forms_of_secrets(text):
+    shown, count = mask(text)
+    assert count == 1
+    assert "[masked]" in shown
+    assert not any(part in shown for part in ("4f9aB72c", "1f2e3d4c", "ABCDEFGHIJ"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "use an api-key authentication",
+        "the api key is required",
+        "ms-marco-MiniLM-L6-v2",
+        "MONKEY business",
+        "KEY=$OTHER",
+    ],
+)
+def test_words_that_only_resemble_secrets_stay(text):
+    assert mask(text) == (text, 0)
