@@ -123,7 +123,7 @@ class Happened:
         """What may come a moment after the answer: the ladder, and the bar in the shapes that are not seen now."""
         if self.error is not None or self.made is None:
             return {} if self.error is not None else {"ladder": ""}
-        return {"bar": self._bar(self.made, SHAPES), "ladder": folded_ladder(self.made.case)}
+        return {"bar": self._bar(self.made, SHAPES), "ladder": folded_ladder(self.made)}
 
     def query(self) -> str:
         """The address's query: the fields alone, masked; never a word of the log."""

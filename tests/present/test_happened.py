@@ -171,6 +171,43 @@ def test_a_command_alone_is_foretold() -> None:
     assert "Would fit" in words(fits["parts"]["verdict"])
 
 
+HELD = """\
+INFO 11-20 08:11:02 [utils.py:233] non-default args: {'model': 'zai-org/GLM-5.2-FP8', 'tensor_parallel_size': 8, 'kv_cache_dtype': 'fp8', 'max_model_len': 131000, 'gpu_memory_utilization': %s}
+ValueError: Free memory on device cuda:2 (%s/139.80 GiB) on startup is less than desired GPU memory utilization (%s, %s GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
+"""
+
+
+@pytest.mark.parametrize(
+    ("share", "free", "asked"),
+    [("0.95", "127.00", "132.81"), ("0.92", "65.13", "128.62"), ("0.99", "138.00", "138.41")],
+)
+def test_no_share_is_offered_that_the_engine_refuses_again(share: str, free: str, asked: str) -> None:
+    """The engine starts where ``free >= ceil(total * share)``: 127.00 of 139.80 GiB is 0.908 at most."""
+    made = Happened(CHOICES, {"gpu": "h200_sxm"}, HELD % (share, free, share, asked))
+    view, later = made.view(), made.later()
+    shown = view["parts"]["change"] + view["parts"]["second"] + later["ladder"]
+    offered = [float(text) for text in re.findall(r"--gpu-memory-utilization (0\.\d+)", words(shown))]
+    offered = [number for number in offered if number != float(share)]
+    assert all(number * 139.80 <= float(free) for number in offered)
+    assert later["ladder"] == "" if float(free) < 137 else offered
+
+
+def test_no_ladder_that_is_the_change_once_more() -> None:
+    assert board("workspace").later()["ladder"] == ""
+    assert board("workspace").data["change"]["to"] == 8192
+
+
+def test_the_ladder_counts_with_what_the_log_measured() -> None:
+    """53.45 GiB are needed and 31.87 were there: 21.58 are missing, and a printed figure leaves at most half a GiB of doubt."""
+    ladder = words(board("kv_too_small", gpu="h200_sxm").later()["ladder"])
+    missing = re.search(r"([\d.]+) GiB are missing", ladder)
+    assert missing
+    assert 21.58 <= float(missing[1]) < 22.1
+    pool = re.search(r"pool is [\d.]+ GiB per GPU \(([\d.]+) to ([\d.]+)\)", ladder)
+    assert pool
+    assert float(pool[2]) - float(pool[1]) < 3, "estimates alone leave 4.8 GiB"
+
+
 def test_hostile_text_stays_text_and_secrets_stay_hidden() -> None:
     for fields in ({}, {"command": f"HF_TOKEN={SECRET} {COMMAND}", "gpu": "h200_sxm"}):
         view = board("hostile", **fields).view()
