@@ -25,7 +25,8 @@ def death_tile(data: Mapping[str, Any]) -> str:
     if _is_command(data):
         return tile(status, prose(_own_words(data)), "No log was read.", word=word)
     cause = re.sub(r"(?<=\d) %", "\u00a0%", str(data["cause"]))
-    return tile(status, prose(cause), f"{prose(data['meaning'])} {sure}", word=word)
+    check = "".join(f" <b>Check the command:</b> {prose(text)}" for text in data["unknown"][:_LINES_KEPT])
+    return tile(status, prose(cause), f"{prose(data['meaning'])} {sure}{check}", word=word)
 
 
 def death_brief(data: Mapping[str, Any]) -> str:

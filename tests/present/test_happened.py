@@ -208,6 +208,22 @@ def test_the_ladder_counts_with_what_the_log_measured() -> None:
     assert float(pool[2]) - float(pool[1]) < 3, "estimates alone leave 4.8 GiB"
 
 
+def test_a_mistyped_flag_is_said_in_the_verdict() -> None:
+    """In the box, in the field and beside a log: the nearest name, and no command that lost the flag."""
+    typo = COMMAND.replace("--max-num-seqs", "--max-num-seq5")
+    for made in (
+        Happened(CHOICES, {"gpu": "h200_sxm"}, typo),
+        Happened(CHOICES, {"gpu": "h200_sxm", "command": typo}),
+    ):
+        parts = made.view()["parts"]
+        assert "did you mean --max-num-seqs?" in words(parts["verdict"])
+        assert not any(html for name, html in parts.items() if name not in ("verdict", "mini"))
+    parts = board("workspace", command=typo).view()["parts"]
+    assert "did you mean --max-num-seqs?" in words(parts["verdict"])
+    assert "--max-num-seq5 1" in words(parts["change"])
+    assert "did you mean --max-num-seqs?" in words(board("unknown", command=typo).view()["parts"]["verdict"])
+
+
 def test_hostile_text_stays_text_and_secrets_stay_hidden() -> None:
     for fields in ({}, {"command": f"HF_TOKEN={SECRET} {COMMAND}", "gpu": "h200_sxm"}):
         view = board("hostile", **fields).view()
