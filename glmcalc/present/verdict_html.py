@@ -54,6 +54,9 @@ def verdict(plan: Mapping[str, Any]) -> str:
         parts.append(prose(f"Or {advice[:1].lower()}{advice[1:]}" if parts else advice))
     if said.get("settle"):
         parts.append(f"To settle it: {prose(said['settle'])}.")
+    if plan.get("doubts"):
+        beyond = " ".join(prose(str(row["said"])) for row in plan["doubts"])
+        parts.append(f"<b>Not explained in the pasted log:</b> {beyond} Likely reasons: under Notes.")
     if said.get("watch"):
         parts.append(f"<b>Watch:</b> {prose(said['watch'])}")
     return tile(said["status"], prose(said["reason"]), " ".join(parts))
