@@ -53,6 +53,52 @@ def test_a_dark_page_has_a_dark_bar(app, page):
     page.wait_for_function("getComputedStyle(document.querySelector('.glm-nav')).backgroundColor.match(/\\d+/)[0] < 60")
 
 
+def _kernel_answers(app, kernel):
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{app}/api/kernels/{kernel}", timeout=10) as reply:
+            return reply.status == 200
+    except urllib.error.HTTPError as error:
+        return error.code != 404
+
+
+@pytest.mark.parametrize("name", ["calculator", "01_vram_budget"])
+def test_a_page_that_is_left_ends_its_kernel(app, page, name):
+    """Opened from a link in a fresh window, and left for another page: some 60 MB of the server's memory are free again."""
+    page.goto(f"{app}/voila/render/{name}.ipynb")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    page.wait_for_load_state("networkidle")
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    assert _kernel_answers(app, kernel)
+    page.goto(app)
+    for _ in range(50):
+        if not _kernel_answers(app, kernel):
+            break
+        page.wait_for_timeout(200)
+    assert not _kernel_answers(app, kernel)
+
+
+def test_a_served_report_is_legible_at_400_px(app, page):
+    """JupyterLab's own sheet floats definition lists; the three ways must hold their lines all the same."""
+    for width in (400, 600):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{app}/voila/render/report.ipynb")
+        page.wait_for_selector(".gr-way", state="visible")
+        page.wait_for_load_state("networkidle")
+        cut = page.locator(".gr-way").evaluate_all(
+            "ways => ways.filter(way => way.scrollHeight > way.clientHeight || way.getBoundingClientRect().width < innerWidth * .7)"
+            ".map(way => way.textContent.slice(0, 40))"
+        )
+        assert cut == []
+        crossed = page.locator(".gr-way dl > div").evaluate_all(
+            "rows => rows.filter(row => { const [dt, dd] = [...row.children].map(part => part.getBoundingClientRect());"
+            " return dd.top < dt.bottom - 1 || dd.right > innerWidth; }).map(row => row.textContent.slice(0, 40))"
+        )
+        assert crossed == []
+
+
 def test_sources_are_not_served(app):
     import urllib.error
     import urllib.request
