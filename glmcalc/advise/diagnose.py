@@ -164,7 +164,10 @@ def _only_a_command(facts: LogFacts, stated: Mapping[str, Any] | None) -> Diagno
         read_pasted(text)  # refuses it with the nearest name: the engine would end on it, whatever fits
     verdict = case.plan.verdict if case.plan else None
     if verdict is None:
-        return Diagnosis(case, "This is a command, not a log. Give --gpu to have it budgeted.", None, (), ())
+        wanted = "Give --gpu to have it budgeted."
+        if case.deployment.gpu is not None and case.missing:
+            wanted = f"It is not budgeted: {case.missing[-1].removeprefix('a budget: ')}"
+        return Diagnosis(case, f"This is a command, not a log. {wanted}", None, (), ())
     if verdict.stage is None:
         return Diagnosis(
             case,

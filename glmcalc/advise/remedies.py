@@ -36,6 +36,7 @@ def remedy(name: str, case: Case) -> Change | None:
 _ACTIONS = {
     "isolate": "Start it when no other process starts or ends on these GPUs; then start the same command.",
     "read_above": "No memory flag mends this. Read the first error, quoted here, and the Traceback above it.",
+    "port": "Another process holds the port: `ss -ltnp` names it. End it (often the last start of this server), or give another --port.",
     "own_class": "Take a release of the engine that has this model's own class (GlmMoeDsaForCausalLM): it loads a share on each rank. No flag mends this.",
     "fix_flag": "Mend the flag that the message names. Nothing was loaded, so nothing is known of memory yet.",
     "other_engine": "This engine is not budgeted here. Shorten the session length, or raise its share for the cache.",

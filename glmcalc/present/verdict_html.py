@@ -78,6 +78,8 @@ def bad_input(error: Mapping[str, Any], kept: bool) -> str:
     """
     message, allowed = str(error["message"]), str(error["allowed"])
     note = "" if allowed in message else f"<code>{escape(str(error['field']))}</code> takes {prose(allowed)}. "
+    if allowed.startswith("a flag of "):
+        note += "The server ends on it before it loads anything. Mend the name, and paste again. "
     return tile("input", prose(message), note + ("The last good state stays below, greyed." if kept else ""))
 
 

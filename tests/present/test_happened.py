@@ -161,6 +161,29 @@ def test_the_device_is_asked_for_where_the_log_names_none() -> None:
     assert "What died: One request, asked 53.45 GiB, 21.58 short." in view["parts"]["bar"]
 
 
+@pytest.mark.parametrize("name", ["not_memory", "healthy", "unknown"])
+def test_nothing_is_asked_for_that_changes_nothing(name: str) -> None:
+    parts = board(name).view()["parts"]
+    assert parts["ask"] == ""
+
+
+def test_a_port_that_is_taken_has_a_change_of_its_own() -> None:
+    change = words(board("not_memory").view()["parts"]["change"])
+    assert "End it" in change
+    assert "another --port" in change
+
+
+def test_the_verdict_says_what_keeps_a_command_from_a_budget() -> None:
+    text = "vllm serve meta-llama/Llama-3-70B -tp 4"
+    chosen = Happened(CHOICES, {"gpu": "h200_sxm"}, text).view()["parts"]
+    assert "'meta-llama/Llama-3-70B' is not known" in words(chosen["verdict"])
+    assert "Choose the GPU" not in words(chosen["verdict"])
+    assert chosen["ask"] == ""
+    open_ = Happened(CHOICES, {}, COMMAND).view()["parts"]
+    assert "Choose the GPU" in words(open_["verdict"])
+    assert 'data-name="gpu"' in open_["ask"]
+
+
 def test_a_command_alone_is_foretold() -> None:
     made = Happened(CHOICES, {"command": COMMAND, "gpu": "h200_sxm"})
     view = made.view()
