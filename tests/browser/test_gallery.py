@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-CHAPTERS = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+CHAPTERS_AT = Path(__file__).resolve().parents[2] / "chapters"
+CHAPTERS = sorted(path.name for path in CHAPTERS_AT.glob("*.ipynb"))
 # How Voila shows a cell that failed; it keeps the traceback to itself. (Chapter 4 speaks of tracebacks.)
 FAILED = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
 pytestmark = pytest.mark.xdist_group("browser")  # one server, one browser
@@ -234,4 +238,43 @@ def test_chapters_in_jupyterlab(serve, browser, tmp_path, trusted):
         "the table stands in where styles are gone"
     )
     assert "GiBKV" not in output.inner_text()
+    if trusted:
+        page.wait_for_timeout(3000)
+        assert page.get_by_text("Jupyter news").count() == 0, "nothing here asks the network, or offers to"
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["calculator", "what_happened"])
+def test_a_stored_widget_is_a_picture_in_jupyterlab(serve, browser, tmp_path, name):
+    """As ``make outputs`` stores a chapter: no state of a widget, so no live form that JupyterLab could not find."""
+    words = ["--to", "notebook", "--NotebookExporter.preprocessors=glmcalc.present.stored.StillOutputs"]
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        *words,
+        f"--output-dir={tmp_path / 'books'}",
+        f"chapters/{name}.ipynb",
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=CHAPTERS_AT.parent)
+    places = {f"JUPYTER_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CONFIG", "RUNTIME")}
+    trust = [sys.executable, "-m", "jupyter", "trust", str(tmp_path / "books" / f"{name}.ipynb")]
+    subprocess.run(trust, check=True, capture_output=True, timeout=60, env={**os.environ, **places})
+    lab = (
+        "jupyterlab",
+        f"--notebook-dir={tmp_path / 'books'}",
+        "--ip=127.0.0.1",
+        "--port={port}",
+        "--no-browser",
+        "--allow-root",
+    )
+    address = serve(*lab, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
+                    JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **places)  # fmt: skip
+    context = browser.new_context(viewport={"width": 1440, "height": 2600})
+    page = context.new_page()
+    page.goto(f"{address}/lab/tree/{name}.ipynb?token=loopback")
+    page.wait_for_selector(".jp-OutputArea-output", timeout=60_000)
+    page.wait_for_timeout(2000)
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert page.locator(".jp-OutputArea-output").first.bounding_box()["height"] > 40
     context.close()
