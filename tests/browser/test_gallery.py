@@ -57,6 +57,19 @@ def test_a_dark_page_has_a_dark_bar(app, page):
     page.wait_for_function("getComputedStyle(document.querySelector('.glm-nav')).backgroundColor.match(/\\d+/)[0] < 60")
 
 
+def test_title_and_ways_back_stand_there_while_a_chapter_is_worked_out(app, page):
+    page.goto(f"{app}/voila/render/03_hardware_sizing.ipynb", wait_until="commit")
+    page.wait_for_selector("#loading h1", state="visible")
+    seen = page.evaluate(
+        "[document.querySelector('#loading h1').textContent, document.querySelectorAll('.glm-nav a').length,"
+        " document.querySelector('.glm-nav').checkVisibility(), !document.querySelector('#rendered_cells')?.checkVisibility()]"
+    )
+    assert seen == ["3. Hardware sizing · GLM-5.2", len(CHAPTERS), True, True]
+    page.wait_for_selector("#rendered_cells", state="visible")
+    assert page.locator("#loading").count() == 0
+    assert page.locator("h1").first.inner_text().startswith("3. Hardware sizing")
+
+
 def _kernel_answers(app, kernel):
     import urllib.error
     import urllib.request
