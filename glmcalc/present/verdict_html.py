@@ -52,7 +52,7 @@ def verdict(plan: Mapping[str, Any]) -> str:
     if said.get("advice"):
         advice = str(said["advice"])
         parts.append(prose(f"Or {advice[:1].lower()}{advice[1:]}" if parts else advice))
-    if said.get("settle"):
+    if said.get("settle") and str(said["settle"]).lower() not in str(said.get("advice") or "").lower():
         parts.append(f"To settle it: {prose(said['settle'])}.")
     if plan.get("doubts"):
         beyond = " ".join(prose(str(row["said"])) for row in plan["doubts"])

@@ -116,6 +116,17 @@ def test_a_served_report_is_legible_at_400_px(app, page):
         assert crossed == []
 
 
+@pytest.mark.parametrize("name", ["calculator", "report"])
+def test_a_chosen_theme_goes_along(app, page, name):
+    page.goto(f"{app}/voila/render/{name}.ipynb?theme=dark")
+    page.wait_for_selector("nav:visible a")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    page.wait_for_load_state("networkidle")
+    leads = page.locator("nav:visible a").evaluate_all("links => links.map(link => link.search)")
+    assert len(leads) > 5
+    assert set(leads) == {"?theme=dark"}
+
+
 def test_sources_are_not_served(app):
     import urllib.error
     import urllib.request
