@@ -45,9 +45,9 @@ unit: install
 chapters: install
 	$(BIN)/python -m pytest --nbval --nbval-sanitize-with tests/nbval_sanitize.cfg -n 2 --dist loadfile chapters
 
-outputs: install  ## run the chapters again and keep what they show, without clock times and widget state
+outputs: install  ## run the chapters again and keep what they show, without clock times; widgets as still pictures
 	$(BIN)/jupyter nbconvert --log-level=WARN --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-	  --ExecutePreprocessor.store_widget_state=False chapters/*.ipynb
+	  --ExecutePreprocessor.store_widget_state=False --NotebookExporter.preprocessors=glmcalc.present.stored.StillOutputs chapters/*.ipynb
 
 bench: install  ## ratios: command, page, wheel; run by hand
 	$(BIN)/python tests/bench.py

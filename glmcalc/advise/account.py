@@ -78,6 +78,8 @@ def what_was_read(case: Case) -> list[dict[str, Any]]:
     facts, rows = case.facts, []
     if facts.engine:
         version = f" {facts.engine_version}" if facts.engine_version else ", version not stated"
+        if not facts.engine_version and case.deployment is not None:
+            version += f"; rules of {case.deployment.engine_version}"
         rows.append({"name": "Engine", "text": f"{facts.engine}{version}", "line": facts.version_line})
     if case.deployment is not None:
         rows.append(

@@ -42,6 +42,7 @@ class Case:
         missing: what would make the answer better.
         measured: what the log itself measured of this machine, or None.
         environment: variables that the command sets, as ``NAME=value`` words, secrets masked.
+        unknown: flags of the command that are none of the engine's, as sentences with the nearest name.
     """
 
     facts: LogFacts
@@ -52,6 +53,7 @@ class Case:
     missing: tuple[str, ...]
     measured: Calibration | None = None
     environment: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def shown(self, made: Plan) -> Plan:
         """A budget by this log's own figures where it printed them, for what is shown.
@@ -118,7 +120,8 @@ def open_case(
         return Case(facts, death, None, None, tuple(inferred), tuple(missing))
     measured = _measured(deployment, facts, inferred)
     made = _planned(deployment, missing)
-    return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured, environment)
+    unknown = _unknown_flags(command)
+    return Case(facts, death, deployment, made, tuple(inferred), tuple(missing), measured, environment, unknown)
 
 
 def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
@@ -128,11 +131,21 @@ def _carried(command: str | None, inferred: list[str]) -> tuple[str, ...]:
     parsed = read_command(command)
     if parsed.image:
         inferred.append(f"not carried over: the container around the command ({parsed.image})")
-    if parsed.unknown:
-        names = ", ".join(str(row["flag"]) for row in parsed.unknown)
-        inferred.append(f"not carried over: {names}, which this reading of the engine's flags does not know")
     kept = without_secrets(parsed.environment, parsed.kept)
     return tuple(f"{name}={shlex.quote(mask_value(name, value))}" for name, value in kept.items())
+
+
+def _unknown_flags(command: str | None) -> tuple[str, ...]:
+    """What a command says that is no flag of its engine: it stays in the new command, and is said."""
+    rows = read_command(command).unknown if command else []
+    return tuple(
+        f"{row['flag']} is not a flag that is known here{_meant(row)}; it stands in the command as it was given."
+        for row in rows
+    )
+
+
+def _meant(row: Mapping[str, str | None]) -> str:
+    return f" (did you mean {row['nearest']}?)" if row["nearest"] else ""
 
 
 def _measured(asked: Deployment, facts: LogFacts, inferred: list[str]) -> Calibration | None:

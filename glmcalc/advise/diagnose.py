@@ -16,6 +16,7 @@ from glmcalc.facts.frozen import record, replace
 from glmcalc.logs.match import Death, find_death
 from glmcalc.logs.read import LogFacts, read_log
 from glmcalc.logs.secrets import mask
+from glmcalc.model.pasted import read_pasted
 from glmcalc.solve.answer import describe
 
 TYPE_CHECKING = False
@@ -72,6 +73,7 @@ class Diagnosis:
             "do_not_touch": _not_to_touch(case, row["do_not_touch"], change),
             "known_issue": death.signature.known_issue if death.signature else None,
             "missing": list(case.missing),
+            "unknown": list(case.unknown),
             "look_for": row["look_for"] if death.death == "unknown" or death.confidence == "low" else [],
             "inferred": list(case.inferred),
             "secondary": [{"line": line.number, "text": quote(line.text)} for line in death.secondary[:3]],
@@ -153,7 +155,11 @@ def _came_up_since(last: LogFacts, death: Death) -> str:
 
 
 def _only_a_command(facts: LogFacts, stated: Mapping[str, Any] | None) -> Diagnosis | None:
-    """A paste that is a launch command and no log: the budget foretells."""
+    """A paste that is a launch command and no log: the budget foretells.
+
+    Raises:
+        InputError: a flag of the command that is none of the engine's.
+    """
     text = "\n".join(line.text for line in facts.lines)
     if len(text) > 100_000:
         return None
@@ -164,9 +170,14 @@ def _only_a_command(facts: LogFacts, stated: Mapping[str, Any] | None) -> Diagno
         return None
     if case.deployment is None:
         return None
+    if case.unknown:
+        read_pasted(text)  # refuses it with the nearest name: the engine would end on it, whatever fits
     verdict = case.plan.verdict if case.plan else None
     if verdict is None:
-        return Diagnosis(case, "This is a command, not a log. Give --gpu to have it budgeted.", None, (), ())
+        wanted = "Give --gpu to have it budgeted."
+        if case.deployment.gpu is not None and case.missing:
+            wanted = f"It is not budgeted: {case.missing[-1].removeprefix('a budget: ')}"
+        return Diagnosis(case, f"This is a command, not a log. {wanted}", None, (), ())
     if verdict.stage is None:
         return Diagnosis(
             case,

@@ -38,6 +38,7 @@ def remedy(name: str, case: Case) -> Change | None:
 _ACTIONS = {
     "isolate": "Start it when no other process starts or ends on these GPUs; then start the same command.",
     "read_above": "No memory flag mends this. Read the first error, quoted here, and the Traceback above it.",
+    "port": "Another process holds the port: `ss -ltnp` names it. End it (often the last start of this server), or give another --port.",
     "own_class": "Take a release of the engine that has this model's own class (GlmMoeDsaForCausalLM): it loads a share on each rank. No flag mends this.",
     "other_process": "End the process that holds the GPU: `nvidia-smi --query-compute-apps=pid,used_memory --format=csv` names it, `kill PID` "
     "ends it. Or leave that GPU out with CUDA_VISIBLE_DEVICES. Then start the same command.",

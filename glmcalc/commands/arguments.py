@@ -174,7 +174,9 @@ class _Reader:
             close = candidates[0] if candidates else nearest(base, flag_names()) if searched else None
             self.unknown.append({"flag": base, "nearest": close})
         following = words[at + 1] if at + 1 < len(words) else "-"
-        return at + 1 if following.startswith("-") or "=" in words[at] else at + 2
+        after = at + 1 if following.startswith("-") or "=" in words[at] else at + 2
+        self.kept += [expand(word, self.variables)[0] for word in words[at:after]]  # no new command may lose it
+        return after
 
     def _take(self, flag: Flag, values: list[str], negated: bool) -> None:
         if flag.effect == "no_effect":

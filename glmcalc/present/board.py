@@ -47,6 +47,7 @@ class Board:
         self.read_note = ""
         self.pasted = ""
         self.error: InputError | None = None
+        self._doubts: tuple[str, tuple[dict[str, str], ...]] = ("", ())  # of a calibration, while it stands
         if pasted:
             self.paste(pasted)
             if self.error is None:
@@ -107,9 +108,10 @@ class Board:
         """Take a start-up log: its flags, and its terms as a calibration. The log itself is not kept."""
         from glmcalc.present.pasted_log import state_from_log
 
-        state, note = state_from_log(text, self.state, self.made)
-        made = plan(states.deployment(state))
-        self.state, self.parsed, self.read_note, self.pasted = state, None, note, ""
+        read = state_from_log(text, self.state, self.made)
+        made = plan(states.deployment(read.state))
+        self.state, self.parsed, self.read_note, self.pasted = read.state, None, read.note, ""
+        self._doubts = (read.state.get("calibration", ""), read.doubts)
         self._keep(made)
 
     def recompute(self) -> None:
@@ -121,7 +123,7 @@ class Board:
 
     def view(self) -> dict[str, Any]:
         """All that follows a control at once: HTML by part, and the controls' own values, helps and errors."""
-        data = describe(self.made, self.parsed, mend=False) if self.made else None
+        data = self._described(self.made, mend=False) if self.made else None
         if data is not None and self.error is None:
             self.shown = _parts(data, self.shapes)
         parts = dict(self.shown)
@@ -149,7 +151,7 @@ class Board:
         """What may come a moment after: the curve, and the search for a command that fits."""
         if self.made is None or self.error is not None:
             return {}
-        data = describe(self.made, self.parsed, mend=True)
+        data = self._described(self.made, mend=True)
         after = "".join((engine_message(data), mend(data)))
         parts = {
             "bar": _parts(data, SHAPES)["bar"],  # all shapes now: the window may be resized, the page printed
@@ -159,6 +161,12 @@ class Board:
         if data["verdict"]["mend"]:
             parts["verdict"] = verdict(data)
         return parts
+
+    def _described(self, made: Plan, mend: bool) -> dict[str, Any]:
+        """The plan, with what the log behind its calibration leaves unexplained."""
+        text, doubts = self._doubts
+        stands = bool(text) and self.state.get("calibration") == text
+        return {**describe(made, self.parsed, mend=mend), "doubts": list(doubts) if stands else []}
 
     def _keep(self, made: Plan) -> None:
         self.made, self.error = made, None

@@ -7,7 +7,7 @@ from glmcalc.present.terminal import table
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, Sequence
+    from typing import Any, Mapping, Sequence
 
 
 def calibration_text(data: dict[str, Any], written: Sequence[str] = ()) -> str:
@@ -29,7 +29,7 @@ def calibration_text(data: dict[str, Any], written: Sequence[str] = ()) -> str:
     beyond = [row for row in data["residuals"] if row["beyond_band"]]
     lines += ["", "Beyond their range:" if beyond else "Every comparison lies inside its range:"]
     for row in beyond or data["residuals"]:
-        lines.append(f"  {_residual(row)}")
+        lines.append(f"  {residual_text(row)}")
         lines += [f"      perhaps {reason['text']} ({reason['source']})" for reason in row["reasons"]]
     lines += [f"Missing: {text}" for text in data["missing"]]
     lines += [f"Read: {text}" for text in data["inferred"]]
@@ -55,7 +55,8 @@ def _terms(data: dict[str, Any]) -> list[str]:
     ).splitlines()
 
 
-def _residual(row: dict[str, Any]) -> str:
+def residual_text(row: Mapping[str, Any]) -> str:
+    """One comparison of :func:`glmcalc.advise.reconcile.residuals` as a sentence."""
     if "tokens" in row:
         return f"{row['label']}: {row['measured_tokens']:,}, by the printed pool {row['estimate_tokens']:,}."
     return (

@@ -101,11 +101,17 @@ def _change(change: Mapping[str, Any]) -> str:
 def notes(plan: Mapping[str, Any]) -> str:
     """Warnings and what is not modelled, as a list; empty where there are none."""
     watched = plan["verdict"].get("watch")
-    items = [prose(str(text)) for text in plan.get("warnings") or [] if text != watched]
+    items = [prose(_doubt(row)) for row in plan.get("doubts") or []]
+    items += [prose(str(text)) for text in plan.get("warnings") or [] if text != watched]
     items += [f"Not modelled: <code>{escape(_named(item))}</code>." for item in plan.get("not_modelled") or []]
     if not items:
         return ""
     return f'<section><h2>Notes</h2><ul class="gm-notes">{"".join(f"<li>{item}</li>" for item in items)}</ul></section>'
+
+
+def _doubt(row: Mapping[str, str]) -> str:
+    perhaps = f" Perhaps {row['reasons']}." if row["reasons"] else ""
+    return f"In the pasted log, beyond its range: {row['said']}{perhaps}"
 
 
 def _named(item: object) -> str:

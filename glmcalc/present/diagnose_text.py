@@ -24,6 +24,8 @@ def diagnosis_text(data: dict[str, Any], width: int = _WIDTH) -> str:
         *_wrapped(f"{data['title'].upper()}  {data['cause']}", width),
         *_wrapped(f"Class: {data['class']}. Confidence: {data['confidence']}{signature}.", width),
     ]
+    for text in data["unknown"]:
+        lines += _wrapped(f"Check the command: {text}", width)
     for row in data["evidence"]:
         lines += _wrapped(row["text"], width, f"  {row['line']:>7,}  ", " " * 11)
     lines += _the_change(data, width)

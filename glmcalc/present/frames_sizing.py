@@ -98,7 +98,7 @@ def _said(status: str) -> str:
 
 def machines(need: Need) -> Html:
     """Every machine with what it does for the need, and the exact reason where it does not; as the page shows it."""
-    html = sizes_table(ordered([shown(row) for row in _rows(need)], ""), "", "", (), "", live=False)
+    html = sizes_table(ordered([shown(row) for row in _rows(need)], ""), need, "", "", (), "", live=False)
     words = "\n".join(f"{row['name']}: {row['status']}. {row['reason']}" for row in _rows(need))
     return Html(f'<style>{style("style.css", "sizing.css")}</style><div class="gm">{html}</div>', words)
 

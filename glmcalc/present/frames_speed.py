@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import lru_cache
 from typing import Any, Mapping, Sequence
 
 import pandas as pd
@@ -20,7 +21,7 @@ def accuracy() -> Html:
     """Predicted against measured, with each row's own prediction made without it: median error and share inside the band."""
     decode, prompts = fit.decode_rows(), _first_tokens()
     fitted = dict(zip((row.name for row in decode), fit_decode.seconds(decode, fit_decode.fit(decode).values)))
-    alone = fit_decode.leave_one_out(decode)
+    alone = _left_out()
     outside = [row for row in decode if not row.name.startswith(_SWEEP)]
     first = fit_prefill.seconds(prompts, fit_prefill.fit(fit.prefill_rows()).values)
     first_alone = fit_prefill.leave_one_out(fit.prefill_rows())
@@ -30,6 +31,12 @@ def accuracy() -> Html:
         _judged("first token, one request up to 64K, NVIDIA", prompts, dict(zip((row.name for row in prompts), first)), first_alone, _first_width),
     ]  # fmt: skip
     return as_table(pd.DataFrame(rows).set_index("what"))
+
+
+@lru_cache(maxsize=1)
+def _left_out() -> dict[str, float]:
+    """Each row's time per token by the fit to all others: seconds of work, and two tables show it."""
+    return fit_decode.leave_one_out(fit.decode_rows())
 
 
 def _first_tokens() -> list[Any]:
@@ -72,7 +79,7 @@ def _judged(
 def stacks() -> Html:
     """Each preset: rows behind it, its floor and slope with their ends, and its rows' median of predicted over measured."""
     decode = fit.decode_rows()
-    alone = fit_decode.leave_one_out(decode)
+    alone = _left_out()
     rows = []
     for name in dict.fromkeys(row.preset for row in decode):
         one = preset(name)

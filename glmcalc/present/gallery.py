@@ -44,7 +44,11 @@ def chapters_folder() -> Path:
 
 def environment() -> dict[str, str]:
     """This process's environment, in which kernels find this package and Jupyter finds its page template first."""
-    own = {"JUPYTER_PATH": str(_PACKAGE / "present" / "jupyter"), "PYTHONPATH": str(_PACKAGE.parent)}
+    own = {
+        "JUPYTER_PATH": str(_PACKAGE / "present" / "jupyter"),
+        "JUPYTER_CONFIG_PATH": str(_PACKAGE / "present" / "jupyter_config"),  # no news, no look for updates
+        "PYTHONPATH": str(_PACKAGE.parent),
+    }
     found = {name: os.pathsep.join(filter(None, [path, os.environ.get(name)])) for name, path in own.items()}
     return {**os.environ, **found, "PYDEVD_DISABLE_FILE_VALIDATION": "1"}
 

@@ -10,6 +10,7 @@ from typing import Any, Mapping, Sequence
 from urllib.parse import parse_qsl, quote
 
 from glmcalc.advise.diagnose import Diagnosis, diagnose
+from glmcalc.advise.ladder import NOT_MEMORY
 from glmcalc.facts.errors import InputError
 from glmcalc.logs.secrets import mask
 from glmcalc.present import happened_html as html
@@ -123,7 +124,7 @@ class Happened:
         """What may come a moment after the answer: the ladder, and the bar in the shapes that are not seen now."""
         if self.error is not None or self.made is None:
             return {} if self.error is not None else {"ladder": ""}
-        return {"bar": self._bar(self.made, SHAPES), "ladder": folded_ladder(self.made.case)}
+        return {"bar": self._bar(self.made, SHAPES), "ladder": folded_ladder(self.made)}
 
     def query(self) -> str:
         """The address's query: the fields alone, masked; never a word of the log."""
@@ -159,12 +160,14 @@ class Happened:
         }
 
     def _ask(self, made: Diagnosis) -> str:
-        """What is missing, asked for where the answer stands."""
+        """What is missing, asked for where the answer stands; nothing where no memory flag mends what died."""
         death, case = made.death.death, made.case
+        if death in NOT_MEMORY and not html.is_command(self.data or {}):
+            return ""
         if case.deployment is not None and case.deployment.gpu is None:
             return ask_gpu(self.choices)
         vllm = case.facts.engine in (None, "vllm")
-        if case.deployment is None and vllm and death not in ("healthy", "unknown", "host_ram"):
+        if case.deployment is None and vllm:
             return ask_command()
         return ""
 

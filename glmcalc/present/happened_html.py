@@ -22,10 +22,11 @@ def death_tile(data: Mapping[str, Any]) -> str:
     status, word = _status(data)
     signature = f", signature <code>{escape(data['signature'])}</code>" if data["signature"] else ""
     sure = f"<b>Confidence: {escape(data['confidence'])}</b>{signature}."
-    if _is_command(data):
+    if is_command(data):
         return tile(status, prose(_own_words(data)), "No log was read.", word=word)
     cause = re.sub(r"(?<=\d) %", "\u00a0%", str(data["cause"]))
-    return tile(status, prose(cause), f"{prose(data['meaning'])} {sure}", word=word)
+    check = "".join(f" <b>Check the command:</b> {prose(text)}" for text in data["unknown"][:_LINES_KEPT])
+    return tile(status, prose(cause), f"{prose(data['meaning'])} {sure}{check}", word=word)
 
 
 def death_brief(data: Mapping[str, Any]) -> str:
@@ -39,20 +40,21 @@ def death_brief(data: Mapping[str, Any]) -> str:
 
 
 def _status(data: Mapping[str, Any]) -> tuple[str, str]:
-    if _is_command(data):
+    if is_command(data):
         status = data["budget"]["verdict"]["status"] if data["budget"] else "unsupported"
         return status, _FORETOLD[status] if data["budget"] else "Not known"
     return _TILES.get(data["class"], "does_not_fit"), str(data["title"])
 
 
-def _is_command(data: Mapping[str, Any]) -> bool:
+def is_command(data: Mapping[str, Any]) -> bool:
+    """Whether the text was a launch command alone, of which no death is foretold."""
     return bool(data["class"] == "unknown" and str(data["cause"]).startswith("This is a command"))
 
 
 def _own_words(data: Mapping[str, Any]) -> str:
     """The budget's sentence where a command was budgeted: the number stands first."""
     if not data["budget"]:
-        return "This is a command, not a log. Choose the GPU to have it budgeted."
+        return str(data["cause"]).replace("Give --gpu", "Choose the GPU")
     return str(data["budget"]["verdict"]["reason"])
 
 
@@ -192,7 +194,7 @@ def look_part(data: Mapping[str, Any]) -> str:
     healthy log is good for."""
     if data["class"] == "healthy":
         return f'<section><h2>What it is good for</h2><p class="gm-n">{prose(death_class("healthy")["verify"])}</p></section>'
-    if not data["look_for"] or _is_command(data):
+    if not data["look_for"] or is_command(data):
         return ""
     rows = "".join(f"<li><code>{escape(text)}</code></li>" for text in data["look_for"][:_LINES_KEPT])
     unknown = data["class"] == "unknown"

@@ -84,7 +84,8 @@ class SizingPage(PageWidget):
     def _still(self) -> str:
         board = self._board
         parts = {**board.view()["parts"], **board.later()}
-        rows = sizes_table(ordered([shown(row) for row in board.rows], ""), "", "", (), "", live=False)
+        every = ordered([shown(row) for row in board.rows], "")
+        rows = sizes_table(every, board.need, "", "", (), "", live=False) if board.need else ""
         inner = (
             parts.get("verdict", "") + parts.get("region", "") + parts.get("price", "") + parts.get("glance", "") + rows
         )

@@ -103,7 +103,7 @@ class Sizing:
         more = detail(by_key[key], chosen, without_wishes(need)) if chosen else ""
         verdict, mini = outcome(self._of_vendor(), need)
         both = side_by_side([shown(by_key[name]) for name in pair], by_key, without_wishes(need))
-        table = sizes_table(every, self.state.get("sort", ""), key, pair, more)
+        table = sizes_table(every, need, self.state.get("sort", ""), key, pair, more)
         price = price_picture(every, need.min_tok_s_user)
         return {"verdict": verdict, "mini": mini, "price": price, "sides": both, "sizes": table}
 

@@ -138,8 +138,10 @@ def speed_and_price(dots: Sequence[Dot], least: float | None = None) -> str:
     able = sorted((dot for dot in dots if dot.serves), key=lambda dot: _middle(dot.usd))
     for dot in [dot for dot in dots if not dot.serves]:
         _dot(drawing, dot, x, y, 0)
-    for number, dot in reversed(list(enumerate(able[:_NUMBERED], start=1))):
-        _dot(drawing, dot, x, y, number)
+    numbered = able[:_NUMBERED]
+    marks = _apart([(x(_middle(dot.usd)), y(dot.speed[1])) for dot in numbered], left, right, top, foot)
+    for number, dot in reversed(list(enumerate(numbered, start=1))):
+        _dot(drawing, dot, x, y, number, marks[number - 1])
         place = top + 15 * number - 6
         drawing.text(right + 26, place, f"{number}", "m", "end")
         drawing.text(right + 31, place, _clipped(dot.label, WIDTH - right - 31))
@@ -165,7 +167,31 @@ class _LogAxis:
         return self.start + (self.end - self.start) * share
 
 
-def _dot(drawing: Drawing, dot: Dot, x: _LogAxis, y: _LogAxis, number: int) -> None:
+_DISC, _SQUEEZED = 15.0, 0.75  # px from number to number; the share of its width that the drawing may have on a page
+
+
+def _apart(
+    places: Sequence[tuple[float, float]], left: float, right: float, top: float, foot: float
+) -> list[tuple[float, float]]:
+    """Where each number stands: at its place, or the nearest beside it where it covers none that came before."""
+    tried = sorted(
+        ((9.0 * i, 8.0 * j) for i in range(-6, 7) for j in range(-6, 7)),
+        key=lambda off: (math.hypot(*off), off),
+    )
+    kept: list[tuple[float, float]] = []
+    for px, py in places:
+        spots = ((px + dx, py + dy) for dx, dy in tried)
+        inside = (spot for spot in spots if left + 8 <= spot[0] <= right - 8 and top <= spot[1] <= foot - 8)
+        free = (
+            spot for spot in inside if all(math.hypot((spot[0] - x) * _SQUEEZED, spot[1] - y) >= _DISC for x, y in kept)
+        )
+        kept.append(next(free, (px, py)))
+    return kept
+
+
+def _dot(
+    drawing: Drawing, dot: Dot, x: _LogAxis, y: _LogAxis, number: int, mark: tuple[float, float] | None = None
+) -> None:
     low, likely, high = dot.speed
     px, py = x(_middle(dot.usd)), y(likely)
     strong = "var(--ink2)" if number else "var(--rule2)"
@@ -174,13 +200,22 @@ def _dot(drawing: Drawing, dot: Dot, x: _LogAxis, y: _LogAxis, number: int) -> N
         drawing.line(x(dot.usd[0]), py, x(dot.usd[1]), py, f"stroke:{strong};stroke-width:1.1;opacity:.6")
     title = f"{dot.label}: {low:.0f} to {high:.0f} tok/s, ${dot.usd[0]:.2f} to ${dot.usd[1]:.2f} an hour"
     fill, size = ("var(--ok)", 7.5) if number else ("var(--bg)", 4)
+    at_x, at_y = mark or (px, py)
+    if (at_x, at_y) != (px, py):  # moved off another number: a line leads to its place
+        drawing.line(px, py, at_x, at_y, "stroke:var(--ok);stroke-width:1.4")
+        drawing.marks.append(f'<circle cx="{drawing.x(px)}" cy="{py:.1f}" r="2.5" style="fill:var(--ok)"/>')
     drawing.marks.append(
-        f'<circle cx="{drawing.x(px)}" cy="{py:.1f}" r="{size}" style="fill:{fill};stroke:{"var(--bg)" if number else strong};'
+        f'<circle cx="{drawing.x(at_x)}" cy="{at_y:.1f}" r="{size}" style="fill:{fill};stroke:{"var(--bg)" if number else strong};'
         f'stroke-width:1.5"><title>{escape(title)}</title></circle>'
     )
     if number:
         drawing.text(
-            px, py + 3.5, str(number), "", "middle", "font-size:10px;font-weight:650;fill:var(--on);pointer-events:none"
+            at_x,
+            at_y + 3.5,
+            str(number),
+            "",
+            "middle",
+            "font-size:10px;font-weight:650;fill:var(--on);pointer-events:none",
         )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from html import escape
-from typing import Callable, Sequence
+from typing import Callable, Mapping, Sequence
 
 from glmcalc.present.prose import prose
 from glmcalc.present.sizing_rows import Shown, speed_text, usd_text
 from glmcalc.present.verdict_html import ICONS, TONES
+from glmcalc.solve.size_need import Need
 
 WORDS = {
     "fits": "serves it", "marginal": "perhaps", "does_not_fit": "does not", "unsupported": "unsupported",
@@ -57,18 +58,20 @@ def mark(status: str, word: str = "") -> str:
 
 
 def sizes_table(
-    rows: Sequence[Shown], sort: str, opened: str, beside: Sequence[str], detail: str, live: bool = True
+    rows: Sequence[Shown], need: Need, sort: str, opened: str, beside: Sequence[str], detail: str, live: bool = True
 ) -> str:
     """The table.
 
     Args:
+        need: what two of the limits hold at; their headings say so.
         opened: key of the row whose ``detail`` stands below it.
         beside: keys of the rows that are compared.
         live: with buttons and boxes; a still picture has none.
     """
-    head = "".join(_head(name, words, sort, live) for name, (words, _) in SORTS.items())
+    told = {"context": f", {need.concurrency:,} at once", "users": f" at {need.context:,} tokens"}
+    head = "".join(_head(name, words + told.get(name, ""), sort, live) for name, (words, _) in SORTS.items())
     last = '<th scope="col"><span class="gm-vh">compare</span></th>' if live else ""
-    body = "".join(_block(one, one.key == opened, one.key in beside, detail, live) for one in rows)
+    body = "".join(_block(one, told, one.key == opened, one.key in beside, detail, live) for one in rows)
     return (
         '<div class="gm-tablewrap"><table class="gm-table gm-sizes" aria-label="Machines and what they do for the need">'
         f"<thead><tr>{head}{last}</tr></thead>{body}</table></div>"
@@ -84,7 +87,7 @@ def _head(name: str, words: str, sort: str, live: bool) -> str:
     return f'<th scope="col"{right}{order}>{inner}</th>'
 
 
-def _block(one: Shown, opened: bool, beside: bool, detail: str, live: bool) -> str:
+def _block(one: Shown, told: Mapping[str, str], opened: bool, beside: bool, detail: str, live: bool) -> str:
     name = escape(one.label)
     said = (
         f'<button type="button" class="gm-open" aria-expanded="{"true" if opened else "false"}">{name}</button>'
@@ -95,8 +98,8 @@ def _block(one: Shown, opened: bool, beside: bool, detail: str, live: bool) -> s
         ("status", mark(one.status)),
         ("weights", escape(one.weights or "none")),
         ("parallelism", escape(one.parallelism or "")),
-        ("greatest context", _whole(one.max_context)),
-        ("most at once", _whole(one.max_concurrency)),
+        (f"greatest context{told['context']}", _whole(one.max_context)),
+        (f"most at once{told['users']}", _whole(one.max_concurrency)),
         ("tok/s of one user", speed_text(one.speed)),
         ("TTFT, s", speed_text(one.ttft)),
         ("US$ an hour", usd_text(one.usd)),

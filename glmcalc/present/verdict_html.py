@@ -52,8 +52,11 @@ def verdict(plan: Mapping[str, Any]) -> str:
     if said.get("advice"):
         advice = str(said["advice"])
         parts.append(prose(f"Or {advice[:1].lower()}{advice[1:]}" if parts else advice))
-    if said.get("settle"):
+    if said.get("settle") and str(said["settle"]).lower() not in str(said.get("advice") or "").lower():
         parts.append(f"To settle it: {prose(said['settle'])}.")
+    if plan.get("doubts"):
+        beyond = " ".join(prose(str(row["said"])) for row in plan["doubts"])
+        parts.append(f"<b>Not explained in the pasted log:</b> {beyond} Likely reasons: under Notes.")
     if said.get("watch"):
         parts.append(f"<b>Watch:</b> {prose(said['watch'])}")
     return tile(said["status"], prose(said["reason"]), " ".join(parts))
@@ -75,6 +78,8 @@ def bad_input(error: Mapping[str, Any], kept: bool) -> str:
     """
     message, allowed = str(error["message"]), str(error["allowed"])
     note = "" if allowed in message else f"<code>{escape(str(error['field']))}</code> takes {prose(allowed)}. "
+    if allowed.startswith("a flag of "):
+        note += "The server ends on it before it loads anything. Mend the name, and paste again. "
     return tile("input", prose(message), note + ("The last good state stays below, greyed." if kept else ""))
 
 

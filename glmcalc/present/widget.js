@@ -106,6 +106,8 @@ function framed(model, el) {
   root.dataset.lmSuppressShortcuts = "true";
   root.innerHTML = model.get("frame");
   if (!location.pathname.includes("/voila/render/")) root.querySelector("header nav")?.remove();
+  const forced = new URLSearchParams(location.search).get("theme");
+  if (forced) for (const link of root.querySelectorAll("header nav a")) link.search = new URLSearchParams({ theme: forced });
   el.append(root);
   return root;
 }

@@ -10,6 +10,8 @@ import traitlets
 
 from glmcalc.present.picture import still
 
+STILL = '<p class="gm-cap">A still picture. Run this cell (Shift+Enter) in Jupyter, and it can be used.</p>'
+
 
 class PageWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no types
     """A page as a widget. Answers go out as messages of their own, in a quick and a later half.
@@ -41,7 +43,7 @@ class PageWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget has no
         if made is None:
             return None
         data, metadata = made if isinstance(made, tuple) else (made, {})
-        return {**data, "text/html": still(self._still()), "text/plain": self._plain()}, metadata
+        return {**data, "text/html": STILL + still(self._still()), "text/plain": self._plain()}, metadata
 
     def _still(self) -> str:
         """HTML of the page as it stands, without its controls."""

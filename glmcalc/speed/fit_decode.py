@@ -39,21 +39,42 @@ def priors(rows: Sequence[Measured]) -> list[Prior]:
     return [*found, *COMMON]
 
 
+class _Columns:
+    """What of ``rows`` no coefficient changes, one array each, and where in a list of ``names`` each row's coefficients stand.
+
+    A factor that a row does not have stands behind the last name, where there is a 1.
+    """
+
+    def __init__(self, rows: Sequence[Measured], names: Sequence[str]) -> None:
+        place, one = {name: at for at, name in enumerate(names)}, len(names)
+        terms = [_terms(row) for row in rows]
+        self.floor = np.array([place[f"floor {row.preset}"] for row in rows])
+        self.slope = np.array([place[f"slope {SLOPE_OF.get(row.preset, row.preset)}"] for row in rows])
+        self.scan = np.array([place.get(f"scan {row.preset}", one) for row in rows])
+        self.share = np.array(
+            [place["share_steady" if row.row["traffic"] == "steady" else "share_waves"] for row in rows]
+        )
+        self.mfu = np.array([place[mfu_name(row.machine.vendor, row.machine.groups)] for row in rows])
+        self.per_draft = place["per_draft"]
+        self.drafts = np.array([row.load.drafts for row in rows])
+        self.accepted = np.array([row.row["acceptance_length"] for row in rows])
+        self.roof, self.scanned = np.array([term.roof for term in terms]), np.array([term.scan for term in terms])
+        self.rest = np.array([term.rest for term in terms])
+        self.interruption = np.array([term.interruption for term in terms])
+
+    def seconds(self, coefficients: dict[str, Any]) -> Any:
+        """Predicted time per token of each row, seconds; ``coefficients`` in the order of the names."""
+        c = np.array([*coefficients.values(), 1.0])
+        step = decode.step_s(
+            c[self.floor], c[self.per_draft], self.drafts, c[self.slope], self.roof, c[self.scan], self.scanned, self.rest,
+        )  # fmt: skip
+        waiting = c[self.share] * self.interruption / c[self.mfu]
+        return decode.time_per_token_s(step, self.accepted, waiting)
+
+
 def seconds(rows: Sequence[Measured], coefficients: dict[str, Any]) -> Any:
     """Predicted time per token of each row, seconds."""
-    c = coefficients
-    return np.array([_one(row, c) for row in rows])
-
-
-def _one(row: Measured, c: dict[str, Any]) -> float:
-    terms, stack = _terms(row), row.preset
-    step = decode.step_s(
-        c[f"floor {stack}"], c["per_draft"], row.load.drafts, c[f"slope {SLOPE_OF.get(stack, stack)}"], terms.roof,
-        c.get(f"scan {stack}", 1.0), terms.scan, terms.rest,
-    )  # fmt: skip
-    share = c["share_steady"] if row.row["traffic"] == "steady" else c["share_waves"]
-    waiting = share * terms.interruption / c[mfu_name(row.machine.vendor, row.machine.groups)]
-    return float(decode.time_per_token_s(step, row.row["acceptance_length"], waiting))
+    return _Columns(rows, list(coefficients)).seconds(coefficients)
 
 
 _kept: dict[str, Any] = {}
@@ -77,7 +98,12 @@ def observed(rows: Sequence[Measured]) -> Any:
 
 def fit(rows: Sequence[Measured]) -> Solution:
     """Coefficients from ``rows``: ``floor <stack>`` in seconds, the others without a unit."""
-    return solve(lambda c: seconds(rows, c), observed(rows), priors(rows), NOISE)
+    return _solved(rows, priors(rows))
+
+
+def _solved(rows: Sequence[Measured], held: Sequence[Prior]) -> Solution:
+    columns = _Columns(rows, [prior.name for prior in held])
+    return solve(columns.seconds, observed(rows), held, NOISE)
 
 
 def leave_one_out(rows: Sequence[Measured]) -> dict[str, float]:
@@ -86,6 +112,5 @@ def leave_one_out(rows: Sequence[Measured]) -> dict[str, float]:
     out = {}
     for row in rows:
         others = [other for other in rows if other.name != row.name]
-        found = solve(lambda c, others=others: seconds(others, c), observed(others), held, NOISE)  # type: ignore[misc]
-        out[row.name] = float(seconds([row], found.values)[0])
+        out[row.name] = float(seconds([row], _solved(others, held).values)[0])
     return out

@@ -102,6 +102,32 @@ def test_a_command_without_a_log_is_foretold_from_the_budget():
     assert fine["change"] is None
 
 
+TYPO = (
+    "docker run --gpus all vllm/vllm-openai:v0.30.0 --model zai-org/GLM-5.2-FP8 --tensor-parallel-size 8 "
+    "--kv-cache-dtype fp8 --max-model-len 131000 --gpu-memory-utilisation 0.95"
+)
+
+
+def test_a_mistyped_flag_of_a_command_is_refused_with_the_nearest_name():
+    """vLLM's argument parser ends on a name that it does not know: no budget says what happens."""
+    with pytest.raises(InputError, match="did you mean --gpu-memory-utilization"):
+        diagnose(TYPO, None, {"gpu": "h200_sxm"})
+
+
+def test_a_flag_that_is_not_known_stays_in_the_mended_command_and_is_said():
+    data = diagnose(CRASH, f"{TYPO} --fork-arena=3", {"gpu": "h200_sxm"}).to_dict()
+    assert "--gpu-memory-utilisation 0.95" in data["command"]
+    assert "--fork-arena=3" in data["command"]
+    assert "did you mean --gpu-memory-utilization?" in data["unknown"][0]
+    assert len(data["unknown"]) == 2
+    assert diagnose(CRASH, COMMAND, {"gpu": "h200_sxm"}).to_dict()["unknown"] == []
+
+
+def test_a_release_that_only_the_image_names_is_said_beside_the_engine():
+    data = diagnose(TYPO.replace("utilisation", "utilization"), None, {"gpu": "h200_sxm"}).to_dict()
+    assert next(row["text"] for row in data["read"] if row["name"] == "Engine").endswith("rules of 0.30.0")
+
+
 def test_a_command_without_a_gpu_asks_for_it():
     data = diagnose(COMMAND).to_dict()
     assert data["class"] == "unknown"

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-CHAPTERS = sorted(path.name for path in (Path(__file__).resolve().parents[2] / "chapters").glob("*.ipynb"))
+CHAPTERS_AT = Path(__file__).resolve().parents[2] / "chapters"
+CHAPTERS = sorted(path.name for path in CHAPTERS_AT.glob("*.ipynb"))
 # How Voila shows a cell that failed; it keeps the traceback to itself. (Chapter 4 speaks of tracebacks.)
 FAILED = '[data-mime-type="application/vnd.jupyter.stderr"], [data-mime-type="application/vnd.jupyter.error"]'
 pytestmark = pytest.mark.xdist_group("browser")  # one server, one browser
@@ -51,6 +55,76 @@ def test_a_dark_page_has_a_dark_bar(app, page):
     page.wait_for_selector("#rendered_cells", state="visible")
     assert page.locator("body.theme-dark").count() == 1
     page.wait_for_function("getComputedStyle(document.querySelector('.glm-nav')).backgroundColor.match(/\\d+/)[0] < 60")
+
+
+def test_title_and_ways_back_stand_there_while_a_chapter_is_worked_out(app, page):
+    page.goto(f"{app}/voila/render/03_hardware_sizing.ipynb", wait_until="commit")
+    page.wait_for_selector("#loading h1", state="visible")
+    seen = page.evaluate(
+        "[document.querySelector('#loading h1').textContent, document.querySelectorAll('.glm-nav a').length,"
+        " document.querySelector('.glm-nav').checkVisibility(), !document.querySelector('#rendered_cells')?.checkVisibility()]"
+    )
+    assert seen == ["3. Hardware sizing · GLM-5.2", len(CHAPTERS), True, True]
+    page.wait_for_selector("#rendered_cells", state="visible")
+    assert page.locator("#loading").count() == 0
+    assert page.locator("h1").first.inner_text().startswith("3. Hardware sizing")
+
+
+def _kernel_answers(app, kernel):
+    import urllib.error
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{app}/api/kernels/{kernel}", timeout=10) as reply:
+            return reply.status == 200
+    except urllib.error.HTTPError as error:
+        return error.code != 404
+
+
+@pytest.mark.parametrize("name", ["calculator", "01_vram_budget"])
+def test_a_page_that_is_left_ends_its_kernel(app, page, name):
+    """Opened from a link in a fresh window, and left for another page: some 60 MB of the server's memory are free again."""
+    page.goto(f"{app}/voila/render/{name}.ipynb")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    page.wait_for_load_state("networkidle")
+    kernel = page.evaluate("JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    assert _kernel_answers(app, kernel)
+    page.goto(app)
+    for _ in range(50):
+        if not _kernel_answers(app, kernel):
+            break
+        page.wait_for_timeout(200)
+    assert not _kernel_answers(app, kernel)
+
+
+def test_a_served_report_is_legible_at_400_px(app, page):
+    """JupyterLab's own sheet floats definition lists; the three ways must hold their lines all the same."""
+    for width in (400, 600):
+        page.set_viewport_size({"width": width, "height": 900})
+        page.goto(f"{app}/voila/render/report.ipynb")
+        page.wait_for_selector(".gr-way", state="visible")
+        page.wait_for_load_state("networkidle")
+        cut = page.locator(".gr-way").evaluate_all(
+            "ways => ways.filter(way => way.scrollHeight > way.clientHeight || way.getBoundingClientRect().width < innerWidth * .7)"
+            ".map(way => way.textContent.slice(0, 40))"
+        )
+        assert cut == []
+        crossed = page.locator(".gr-way dl > div").evaluate_all(
+            "rows => rows.filter(row => { const [dt, dd] = [...row.children].map(part => part.getBoundingClientRect());"
+            " return dd.top < dt.bottom - 1 || dd.right > innerWidth; }).map(row => row.textContent.slice(0, 40))"
+        )
+        assert crossed == []
+
+
+@pytest.mark.parametrize("name", ["calculator", "report"])
+def test_a_chosen_theme_goes_along(app, page, name):
+    page.goto(f"{app}/voila/render/{name}.ipynb?theme=dark")
+    page.wait_for_selector("nav:visible a")
+    page.wait_for_selector("#rendered_cells", state="visible")
+    page.wait_for_load_state("networkidle")
+    leads = page.locator("nav:visible a").evaluate_all("links => links.map(link => link.search)")
+    assert len(leads) > 5
+    assert set(leads) == {"?theme=dark"}
 
 
 def test_sources_are_not_served(app):
@@ -188,4 +262,43 @@ def test_chapters_in_jupyterlab(serve, browser, tmp_path, trusted):
         "the table stands in where styles are gone"
     )
     assert "GiBKV" not in output.inner_text()
+    if trusted:
+        page.wait_for_timeout(3000)
+        assert page.get_by_text("Jupyter news").count() == 0, "nothing here asks the network, or offers to"
+    context.close()
+
+
+@pytest.mark.parametrize("name", ["calculator", "what_happened"])
+def test_a_stored_widget_is_a_picture_in_jupyterlab(serve, browser, tmp_path, name):
+    """As ``make outputs`` stores a chapter: no state of a widget, so no live form that JupyterLab could not find."""
+    words = ["--to", "notebook", "--NotebookExporter.preprocessors=glmcalc.present.stored.StillOutputs"]
+    command = [
+        sys.executable,
+        "-m",
+        "nbconvert",
+        *words,
+        f"--output-dir={tmp_path / 'books'}",
+        f"chapters/{name}.ipynb",
+    ]
+    subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=CHAPTERS_AT.parent)
+    places = {f"JUPYTER_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CONFIG", "RUNTIME")}
+    trust = [sys.executable, "-m", "jupyter", "trust", str(tmp_path / "books" / f"{name}.ipynb")]
+    subprocess.run(trust, check=True, capture_output=True, timeout=60, env={**os.environ, **places})
+    lab = (
+        "jupyterlab",
+        f"--notebook-dir={tmp_path / 'books'}",
+        "--ip=127.0.0.1",
+        "--port={port}",
+        "--no-browser",
+        "--allow-root",
+    )
+    address = serve(*lab, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
+                    JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **places)  # fmt: skip
+    context = browser.new_context(viewport={"width": 1440, "height": 2600})
+    page = context.new_page()
+    page.goto(f"{address}/lab/tree/{name}.ipynb?token=loopback")
+    page.wait_for_selector(".jp-OutputArea-output", timeout=60_000)
+    page.wait_for_timeout(2000)
+    assert page.get_by_text("Error displaying widget").count() == 0
+    assert page.locator(".jp-OutputArea-output").first.bounding_box()["height"] > 40
     context.close()

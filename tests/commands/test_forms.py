@@ -164,7 +164,7 @@ def test_flags_go_where_they_belong():
     assert parsed.heavy == ["--enable-lora"]
     assert parsed.unknown == [{"flag": "--tensor-paralel-size", "nearest": "--tensor-parallel-size"}]
     assert any("--swap-space is a flag of earlier releases" in warning for warning in parsed.warnings)
-    assert parsed.kept == ["--port", "1", "--enable-lora"]
+    assert parsed.kept == ["--port", "1", "--enable-lora", "--tensor-paralel-size", "8"]
 
 
 def test_a_flag_that_begins_like_another_does_not_stand_for_it():

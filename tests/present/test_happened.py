@@ -161,6 +161,29 @@ def test_the_device_is_asked_for_where_the_log_names_none() -> None:
     assert "What died: One request, asked 53.45 GiB, 21.58 short." in view["parts"]["bar"]
 
 
+@pytest.mark.parametrize("name", ["not_memory", "healthy", "unknown"])
+def test_nothing_is_asked_for_that_changes_nothing(name: str) -> None:
+    parts = board(name).view()["parts"]
+    assert parts["ask"] == ""
+
+
+def test_a_port_that_is_taken_has_a_change_of_its_own() -> None:
+    change = words(board("not_memory").view()["parts"]["change"])
+    assert "End it" in change
+    assert "another --port" in change
+
+
+def test_the_verdict_says_what_keeps_a_command_from_a_budget() -> None:
+    text = "vllm serve meta-llama/Llama-3-70B -tp 4"
+    chosen = Happened(CHOICES, {"gpu": "h200_sxm"}, text).view()["parts"]
+    assert "'meta-llama/Llama-3-70B' is not known" in words(chosen["verdict"])
+    assert "Choose the GPU" not in words(chosen["verdict"])
+    assert chosen["ask"] == ""
+    open_ = Happened(CHOICES, {}, COMMAND).view()["parts"]
+    assert "Choose the GPU" in words(open_["verdict"])
+    assert 'data-name="gpu"' in open_["ask"]
+
+
 def test_a_command_alone_is_foretold() -> None:
     made = Happened(CHOICES, {"command": COMMAND, "gpu": "h200_sxm"})
     view = made.view()
@@ -169,6 +192,59 @@ def test_a_command_alone_is_foretold() -> None:
     fits = Happened(CHOICES, {"command": COMMAND.replace("1M", "32000"), "gpu": "h200_sxm"}).view()
     assert 'data-status="fits"' in fits["parts"]["verdict"]
     assert "Would fit" in words(fits["parts"]["verdict"])
+
+
+HELD = """\
+INFO 11-20 08:11:02 [utils.py:233] non-default args: {'model': 'zai-org/GLM-5.2-FP8', 'tensor_parallel_size': 8, 'kv_cache_dtype': 'fp8', 'max_model_len': 131000, 'gpu_memory_utilization': %s}
+ValueError: Free memory on device cuda:2 (%s/139.80 GiB) on startup is less than desired GPU memory utilization (%s, %s GiB). Decrease GPU memory utilization or reduce GPU memory used by other processes.
+"""
+
+
+@pytest.mark.parametrize(
+    ("share", "free", "asked"),
+    [("0.95", "127.00", "132.81"), ("0.92", "65.13", "128.62"), ("0.99", "138.00", "138.41")],
+)
+def test_no_share_is_offered_that_the_engine_refuses_again(share: str, free: str, asked: str) -> None:
+    """The engine starts where ``free >= ceil(total * share)``: 127.00 of 139.80 GiB is 0.908 at most."""
+    made = Happened(CHOICES, {"gpu": "h200_sxm"}, HELD % (share, free, share, asked))
+    view, later = made.view(), made.later()
+    shown = view["parts"]["change"] + view["parts"]["second"] + later["ladder"]
+    offered = [float(text) for text in re.findall(r"--gpu-memory-utilization (0\.\d+)", words(shown))]
+    offered = [number for number in offered if number != float(share)]
+    assert all(number * 139.80 <= float(free) for number in offered)
+    assert later["ladder"] == "" if float(free) < 137 else offered
+
+
+def test_no_ladder_that_is_the_change_once_more() -> None:
+    assert board("workspace").later()["ladder"] == ""
+    assert board("workspace").data["change"]["to"] == 8192
+
+
+def test_the_ladder_counts_with_what_the_log_measured() -> None:
+    """53.45 GiB are needed and 31.87 were there: 21.58 are missing, and a printed figure leaves at most half a GiB of doubt."""
+    ladder = words(board("kv_too_small", gpu="h200_sxm").later()["ladder"])
+    missing = re.search(r"([\d.]+) GiB are missing", ladder)
+    assert missing
+    assert 21.58 <= float(missing[1]) < 22.1
+    pool = re.search(r"pool is [\d.]+ GiB per GPU \(([\d.]+) to ([\d.]+)\)", ladder)
+    assert pool
+    assert float(pool[2]) - float(pool[1]) < 3, "estimates alone leave 4.8 GiB"
+
+
+def test_a_mistyped_flag_is_said_in_the_verdict() -> None:
+    """In the box, in the field and beside a log: the nearest name, and no command that lost the flag."""
+    typo = COMMAND.replace("--max-num-seqs", "--max-num-seq5")
+    for made in (
+        Happened(CHOICES, {"gpu": "h200_sxm"}, typo),
+        Happened(CHOICES, {"gpu": "h200_sxm", "command": typo}),
+    ):
+        parts = made.view()["parts"]
+        assert "did you mean --max-num-seqs?" in words(parts["verdict"])
+        assert not any(html for name, html in parts.items() if name not in ("verdict", "mini"))
+    parts = board("workspace", command=typo).view()["parts"]
+    assert "did you mean --max-num-seqs?" in words(parts["verdict"])
+    assert "--max-num-seq5 1" in words(parts["change"])
+    assert "did you mean --max-num-seqs?" in words(board("unknown", command=typo).view()["parts"]["verdict"])
 
 
 def test_hostile_text_stays_text_and_secrets_stay_hidden() -> None:

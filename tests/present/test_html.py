@@ -35,6 +35,15 @@ def test_verdict_has_shape_word_sentence_and_advice(plans: SimpleNamespace, case
     )  # without its first letter: it may follow an "Or"
 
 
+def test_what_settles_it_is_said_once(plans: SimpleNamespace) -> None:
+    plan = plans.marginal()
+    line = "start once and paste the line `Available KV cache memory`"
+    said = {**plan["verdict"], "mend": None, "advice": f"{line[:1].upper()}{line[1:]}.", "settle": line}
+    shown = words(verdict({**plan, "verdict": said}))
+    assert shown.count("tart once and paste the line") == 1
+    assert "To settle it" in words(verdict({**plan, "verdict": {**said, "advice": "Wait."}}))
+
+
 def test_tiles_differ_by_icon_and_word_not_only_by_colour(plans: SimpleNamespace) -> None:
     tiles = [verdict(getattr(plans, case)()) for case in ("fits", "does_not_fit", "marginal", "unsupported")]
     tiles += [bad_input(InputError("f", 1, "2").to_dict(), True), starting()]

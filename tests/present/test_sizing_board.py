@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 import re
 from urllib.parse import unquote
 
@@ -12,6 +13,7 @@ import pytest
 from glmcalc.present import sizing_board
 from glmcalc.present.sizing import sizing_page
 from glmcalc.present.sizing_board import Sizing
+from glmcalc.present.sizing_charts import WIDTH, Dot, speed_and_price
 from glmcalc.present.sizing_detail import budget_of
 from glmcalc.present.sizing_html import SORTS, ordered
 from glmcalc.present.sizing_rows import reach, shown
@@ -188,3 +190,27 @@ def test_the_widget_answers_and_has_a_still_picture(monkeypatch):
     page._hear(page, {"kind": "something else"}, None)
     assert "<button" not in page._still()
     assert "data-sort" not in page._still()
+
+
+def test_the_limits_say_what_they_hold_at(board):
+    """169,344 tokens is what eight users leave of a machine whose pool holds one of a million."""
+    head = re.sub(r"<[^>]+>", " ", board.view()["parts"]["sizes"].split("</thead>")[0])
+    assert re.search(rf"greatest context, {board.need.concurrency} at once", head)
+    assert re.search(rf"most at once at {board.need.context:,} tokens", head)
+    board.change({"concurrency": "3"})
+    assert "greatest context, 3 at once" in board.view()["parts"]["sizes"]
+
+
+def test_no_number_of_the_price_picture_covers_another():
+    """Discs of 7.5 px, in a drawing that a page may squeeze to three quarters of its width."""
+    dots = [Dot(str(n), f"machine {n}", (30.0 + n / 5, 31.0 + n / 5), (60.0, 70.0, 80.0), True) for n in range(9)]
+    dots += [Dot("far", "machine far", (2.0, 3.0), (10.0, 20.0, 30.0), True)]
+    drawing = speed_and_price(dots)
+    discs = [
+        (float(x) * WIDTH / 100, float(y))
+        for x, y in re.findall(r'<circle cx="([\d.]+)%" cy="([\d.]+)" r="7.5"', drawing)
+    ]
+    assert len(discs) == 10
+    apart = [math.hypot((a - c) * 0.75, b - d) for i, (a, b) in enumerate(discs) for c, d in discs[:i]]
+    assert min(apart) >= 14.9
+    assert 'r="2.5"' in drawing, "what was moved keeps a mark at its place"

@@ -120,3 +120,28 @@ def test_a_search_takes_less_than_a_twentieth_of_the_other():
     theirs = [times for key, times in idle.items() if key.startswith("aic-")]
     assert len(ours) == len(theirs) == 4
     assert min(theirs) > max(ours) * 20
+
+
+def test_rows_are_left_out_once_for_both_tables(monkeypatch):
+    """A chapter waits for it: some 75 fits."""
+    made = []
+    real = frames_speed.fit_decode.leave_one_out
+    monkeypatch.setattr(frames_speed.fit_decode, "leave_one_out", lambda rows: made.append(1) or real(rows))
+    frames_speed._left_out.cache_clear()
+    frames_speed.stacks()
+    frames_speed.accuracy()
+    assert made == [1]
+
+
+def test_all_rows_at_once_give_what_each_row_gives_alone():
+    rows = frames_speed.fit.decode_rows()
+    found = frames_speed.fit_decode.fit(rows).values
+    together = frames_speed.fit_decode.seconds(rows, found)
+    for row, seconds in zip(rows, together):
+        terms = frames_speed.fit_decode._terms(row)
+        slope = found[f"slope {frames_speed.fit_decode.SLOPE_OF.get(row.preset, row.preset)}"]
+        step = found[f"floor {row.preset}"] * (1 + found["per_draft"] * row.load.drafts) + slope * terms.roof
+        step += found.get(f"scan {row.preset}", 1.0) * terms.scan + terms.rest
+        share = found["share_steady" if row.row["traffic"] == "steady" else "share_waves"]
+        group = "mfu_amd" if row.machine.vendor == "AMD" else "mfu_dp" if row.machine.groups > 1 else "mfu_tp"
+        assert seconds == pytest.approx(step / row.row["acceptance_length"] + share * terms.interruption / found[group])
