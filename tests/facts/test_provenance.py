@@ -245,3 +245,9 @@ def test_configs_are_whole():
     for entry in model_entries():
         assert load_config(entry)["model_type"]
         json.loads(read_text(f"models/{entry.config}"))
+
+
+def test_our_rows_beside_the_peers_are_of_this_package():
+    from glmcalc import __version__
+
+    assert {row["version"] for row in load_jsonl("peers.jsonl") if row["tool"] == "glmcalc"} == {__version__}
