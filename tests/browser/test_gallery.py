@@ -185,7 +185,7 @@ def test_a_page_is_all_light_or_all_dark(app, browser, name, theme, system):
 
 
 def test_an_address_sets_a_report_s_inputs(app, page):
-    page.goto(f"{app}/voila/render/report.ipynb?customer=Foo&gpu=b200_sxm&max_model_len=64K")
+    page.goto(f"{app}/voila/render/report.ipynb?customer=Foo&gpu=b200_sxm&gpus=8&max_model_len=64K")
     page.wait_for_selector(".gm-verdict", state="visible")
     assert "8 × B200" in page.locator(".gr-head").inner_text()
     assert "Foo" in page.locator(".gr-head").inner_text()
