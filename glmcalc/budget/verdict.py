@@ -283,7 +283,7 @@ def _ranged(band: Band) -> str:
 
 
 def _band(band: Band) -> str:
-    return f"{gib(max(band.low, 0) if band.high >= 0 else band.low)} to {gib(band.high)}"
+    return f"{gib(max(band.low, 0) if band.likely >= 0 else band.low)} to {gib(band.high)}"
 
 
 def _sentence(text: str) -> str:

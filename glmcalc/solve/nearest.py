@@ -7,6 +7,7 @@ from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
+from glmcalc.model.checkpoint import load_checkpoint
 from glmcalc.model.deployment import Deployment
 from glmcalc.model.resolved import Resolved
 from glmcalc.solve.steps import applied, changed_settings, costs, smaller_checkpoints
@@ -168,8 +169,16 @@ def _bigger(r: Resolved) -> Iterator[dict[str, Any]]:
         if heads % (r.tp * times) == 0 and r.tp * times <= 16:
             splits.append({"tensor_parallel_size": r.tp * times, "gpus": None})
         if times <= 8:
-            splits.append({"pipeline_parallel_size": r.pp * times, "gpus": None})
-        yield from ({**weights, **split} for weights in ({}, *smaller) for split in splits)
+            splits.append({"tensor_parallel_size": r.tp, "pipeline_parallel_size": r.pp * times, "gpus": None})
+        room = r.memory.high_bytes * r.gpus * times if r.memory else None
+        able = [weights for weights in ({}, *smaller) if room is None or _stored(r, weights) < room]
+        yield from ({**weights, **split} for weights in able for split in splits)
+
+
+def _stored(r: Resolved, weights: dict[str, Any]) -> int:
+    """Bytes of a checkpoint without its MTP layer: no number of GPUs holds it in less memory."""
+    made = load_checkpoint(weights["model"]) if weights else r.checkpoint
+    return made.total_band.low - (made.total_bytes - made.bytes_without_mtp)
 
 
 def _try(start: Plan, changes: dict[str, Any]) -> Mend | str | None:

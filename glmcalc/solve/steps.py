@@ -135,7 +135,7 @@ def _values(r: Resolved) -> dict[str, Any]:
     }
 
 
-# What the engine loads without a repack and whose recipe is known; others are taken by name only.
+# What the engine loads without a repack and whose recipe is known, the largest first; others are taken by name only.
 _EXACT_FORMATS = ("bf16", "fp8", "nvfp4")
 
 
@@ -147,11 +147,19 @@ def smaller_checkpoints(name: str) -> tuple[tuple[str, str], ...]:
     """
     if name not in model_names():
         return ()
-    size = load_checkpoint(name).total_bytes
-    same = [entry for entry in model_entries() if base_name(entry.id) == base_name(name)]
-    others = [load_checkpoint(entry.id) for entry in same if entry.format in _EXACT_FORMATS]
-    ranked = sorted((other for other in others if other.total_bytes < size), key=lambda other: -other.total_bytes)
-    return tuple((other.name, other.recipe.fmt) for other in ranked)
+    own = load_checkpoint(name)
+    same = [
+        entry for entry in model_entries() if base_name(entry.id) == base_name(name) and entry.format in _EXACT_FORMATS
+    ]
+    if own.recipe.fmt in _EXACT_FORMATS:  # of one model they rank by format, and nothing has to be read
+        rank = _EXACT_FORMATS.index
+        ranked = sorted(
+            (one for one in same if rank(one.format) > rank(own.recipe.fmt)), key=lambda one: rank(one.format)
+        )
+        return tuple((one.id, one.format) for one in ranked)
+    others = [load_checkpoint(entry.id) for entry in same]
+    smaller = (other for other in others if other.total_bytes < own.total_bytes)
+    return tuple((other.name, other.recipe.fmt) for other in sorted(smaller, key=lambda other: -other.total_bytes))
 
 
 _OF_WEIGHTS = (

@@ -241,3 +241,12 @@ def test_an_exact_pool_is_not_rounded_up_either():
     held = found.kv.pool.num_blocks / found.kv.pool.blocks_per_request
     assert 2.95 < held < 3
     assert found.verdict.reason.startswith("2.9 requests")
+
+
+def test_a_range_about_less_than_nothing_holds_its_likely_figure():
+    """FP8 over 32 RTX 5090 in four stages: the likely pool is below nothing, its optimistic end above."""
+    reason = made(gpu="rtx_5090", pipeline_parallel_size=4).verdict.reason
+    likely, low, high = (
+        float(figure) for figure in re.search(r"is (\S+) GiB per GPU \((\S+) to (\S+)\)", reason).groups()
+    )
+    assert low < likely < 0 < high
