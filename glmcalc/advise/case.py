@@ -11,7 +11,7 @@ from glmcalc.budget.result import Plan
 from glmcalc.commands import ParsedCommand, read_command
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.frozen import record
-from glmcalc.facts.hardware import devices
+from glmcalc.facts.hardware import device, devices
 from glmcalc.facts.quantity import GIB, engine_gib
 from glmcalc.facts.secrets import mask_value, without_secrets
 from glmcalc.logs.arguments import as_flags
@@ -233,25 +233,35 @@ def _add_parallel(settings: dict[str, Any], inferred: list[str]) -> None:
 # What drivers and kernels call the devices that come in one size only.
 _BY_NAME = (
     ("GB300", "gb300_nvl72"), ("GB200", "gb200_nvl72"), ("B300", "b300_sxm"), ("B200", "b200_sxm"), ("H200 NVL", "h200_nvl"),
-    ("H200", "h200_sxm"), ("RTX PRO 6000", "rtx_pro_6000"), ("H100 NVL", "h100_nvl"), ("H100 80GB HBM3", "h100_sxm"),
+    ("H200", "h200_sxm"), ("H20-3e", "h20_141"), ("RTX PRO 6000", "rtx_pro_6000"), ("H100 NVL", "h100_nvl"), ("H100 80GB HBM3", "h100_sxm"),
     ("MI355X", "mi355x"), ("MI325X", "mi325x"), ("MI300X", "mi300x"), ("GB10", "dgx_spark_gb10"),
 )  # fmt: skip
 _DEVICE_LINE = re.compile(r"device_name=[\w. -]+|NVIDIA[ _][\w. -]+|AMD[ _]Instinct[\w. -]+")
 
 
 def _named_gpu(facts: LogFacts, printed: int | None, line: int | None) -> tuple[str | None, str]:
-    """The device by its printed memory, else by its name in a line of the log; and what it was taken from."""
-    if printed is not None:
-        named = device_of_total(printed)
-        if named is not None:
-            return named, f"{engine_gib(printed)} GiB in line {line}"
+    """The device by its name in a line of the log, unless the printed memory is another's, else by that; and from what."""
+    named, where = _by_name(facts)
+    if named is not None and (printed is None or _may_have(named, printed)):
+        return named, where
+    told = device_of_total(printed) if printed is not None else None
+    return (told, f"{engine_gib(printed or 0)} GiB in line {line}") if told is not None else (None, "")
+
+
+def _by_name(facts: LogFacts) -> tuple[str | None, str]:
     for row in facts.lines[:2000]:
         found = _DEVICE_LINE.search(row.text) if "NVIDIA" in row.text or "Instinct" in row.text else None
         name = found[0].replace("_", " ") if found else ""
-        for words, device in _BY_NAME:
+        for words, device_id in _BY_NAME:
             if found and re.search(rf"\b{words}\b", name):
-                return device, f"named in line {row.number}"
+                return device_id, f"named in line {row.number}"
     return None, ""
+
+
+def _may_have(gpu: str, total: int) -> bool:
+    """Whether a device may report that many bytes; one that shares memory with its host may report anything."""
+    memory = device(gpu).memory()
+    return memory is None or memory.low_bytes - _NEAR_TOTAL <= total <= memory.high_bytes + _NEAR_TOTAL
 
 
 def device_of_total(total: int) -> str | None:

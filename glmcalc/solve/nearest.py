@@ -57,7 +57,7 @@ class Mend:
         }
 
 
-def nearest_fit(start: Plan, limit: int = 120) -> Mend | None:
+def nearest_fit(start: Plan, limit: int = 40) -> Mend | None:
     """The first change of the ladder that fits at the pessimistic end; None when nothing known does, or it fits already.
 
     Args:

@@ -3,6 +3,7 @@
 import pytest
 
 from glmcalc.advise.case import device_of_total, open_case
+from glmcalc.advise.diagnose import diagnose
 from glmcalc.facts.hardware import devices
 from glmcalc.facts.quantity import GIB
 from glmcalc.logs.match import find_death
@@ -112,3 +113,12 @@ def test_what_the_new_command_does_not_carry_over_is_said():
     assert "vllm/vllm-openai:v0.31.0" in told
     assert any("--frob" in text for text in case.unknown)
     assert case.deployment.command().endswith("--frob 3")
+
+
+def test_the_name_of_a_device_goes_before_its_memory():
+    """An H20-3e and an H200 report nearly the same memory; a name that the memory contradicts does not stand."""
+    oom = "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of {} GiB of which 1.00 GiB is free."
+    command = "vllm serve zai-org/GLM-5.2-FP8 -tp 8"
+    for total, gpu in (("139.72", "h20_141"), ("79.18", "h100_sxm")):
+        log = "\n".join([command, "INFO 11-20 Using device NVIDIA H20-3e", oom.format(total)])
+        assert diagnose(log, None, {}).case.deployment.gpu == gpu
