@@ -112,8 +112,8 @@ def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, m
         device = "cuda:0"
         return Check(
             stage, margin,
-            f"Utilization {utilization} asks for {gib(requested)} GiB of each GPU, and about {free_text} of {total_text} GiB "
-            "is free once the CUDA context and NCCL are there.",
+            f"Utilization {utilization} asks for {gib(requested)} GiB of each GPU, and about {free_text} of {total_text} GiB"
+            f"{_ranged(free)} is free once the CUDA context and NCCL are there.",
             f"Lower --gpu-memory-utilization to {max(math.floor(100 * free.low / memory.likely) / 100, 0.01):g}.",
             "the free memory that nvidia-smi shows before the start",
             f"Free memory on device {device} ({free_text}/{total_text} GiB) on startup is less than desired GPU memory "
