@@ -94,8 +94,8 @@ def resolve_sglang(asked: Deployment) -> SglangResolved:
     name = "indexer_caches_hicache" if asked.hierarchical_cache else "indexer_caches"
     running = same(asked, "max_running_requests", "max_num_seqs")
     notes.uncertain.append(
-        "what SGLang takes beside its static share (graphs, activation, indexer logits) rests on few logs, and none of "
-        "GLM-5.2 on Hopper"
+        "what SGLang takes beside its static share (graphs, activation, indexer logits) rests on few logs, of GLM-5.2 one on "
+        "GB300 and one on RTX PRO 6000"
     )
     return SglangResolved(
         asked, version, checkpoint, chip, memory, gpus, tp, pp, dp, ep, attention, length, running,
