@@ -191,10 +191,10 @@ def test_a_death_is_named_before_a_length_that_is_cut():
 
 
 def test_no_verdict_is_better_than_its_logs():
-    """Nothing public shows what a Hopper server of GLM-5.2 takes beside its static share."""
+    """Of GLM-5.2 under SGLang two public logs are known (data/observations.jsonl), none of them on Hopper."""
     made = budget(gpu="h200_sxm", tensor_parallel_size=8, context_length=131072, mem_fraction_static=0.83)
     assert made.verdict.status == "marginal"
-    assert "Hopper" in made.verdict.reason
+    assert "of GLM-5.2 one on GB300 and one on RTX PRO 6000" in made.verdict.reason
 
 
 def test_attention_groups_hold_attention_each_and_experts_together():
