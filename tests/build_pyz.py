@@ -21,14 +21,18 @@ LIBRARIES = {
 }
 # Of prometheus_client only the reader of scrapes goes in: the rest, which its __init__ loads, is for those who serve metrics.
 READER = ("parser.py", "metrics_core.py", "samples.py", "validation.py")
-MAIN = "import sys\nfrom glmcalc.present.cli import main\nsys.exit(main())\n"
+MAIN = "from glmcalc.present.entry import entry\nentry()\n"
 _WHEN = (1980, 1, 1, 0, 0, 0)  # the same input makes the same file
 
 
 def reachable() -> list[Path]:
     """Files of the modules that the command imports, now or later, with their packages."""
     verbs = sorted(path.stem for path in (ROOT / "glmcalc" / "present" / "verbs").glob("*.py"))
-    waiting = ["glmcalc.present.cli", *(f"glmcalc.present.verbs.{verb}" for verb in verbs)]  # loaded by name
+    waiting = [
+        "glmcalc.present.entry",
+        "glmcalc.present.cli",
+        *(f"glmcalc.present.verbs.{verb}" for verb in verbs),
+    ]  # loaded by name
     found: dict[str, Path] = {}
     while waiting:
         name = waiting.pop()

@@ -137,6 +137,13 @@ def test_single_file_reads_yaml_and_toml(pyz, tmp_path):
     assert json.loads(planned.stdout)["deployment"]["max_model_len"] == 65536
 
 
+def test_single_file_keeps_its_exit_code_where_a_pipe_closes(pyz, tmp_path):
+    command = "vllm serve zai-org/GLM-5.2-FP8 -tp 8 --kv-cache-dtype fp8 --max-model-len 1M"
+    line = f"{sys.executable} -I -S {pyz} budget '{command}' --gpu h200_sxm --json | head -c 5 >/dev/null; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, cwd=tmp_path, timeout=60)
+    assert (done.stdout.strip(), done.stderr) == ("1", "")
+
+
 def test_single_file_says_that_it_carries_no_pages(pyz, tmp_path):
     done = run(
         [sys.executable, "-I", "-S", pyz, "report", "--customer", "Example A", "--gpu", "h200_sxm", "--out", "out"],

@@ -75,3 +75,12 @@ def test_output_that_cannot_be_written_is_said(tmp_path):
     line = f"{sys.executable} -m glmcalc budget '{LONG}' --gpu h200_sxm >&-"
     closed = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
     assert (closed.returncode, closed.stderr) == (1, "")
+
+
+@pytest.mark.parametrize("argv", ["diagnose -", "calibrate -", "parse -", "tune --metrics - --gpu h200_sxm --gpus 8"])
+def test_a_closed_input_is_an_empty_one(argv):
+    line = f"{sys.executable} -m glmcalc {argv} --json <&-"
+    done = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert '"error"' in done.stdout

@@ -94,7 +94,8 @@ def set_flag(
     risky = None
     for value in values:
         made = flag_change(case, name, value, why, cost)
-        if made is None or (enough is not None and not enough(value, made.plan)):
+        refused = made is not None and made.plan is not None and made.plan.verdict.status == "unsupported"
+        if made is None or refused or (enough is not None and not enough(value, made.plan)):
             continue
         if made.risk is None:
             return made

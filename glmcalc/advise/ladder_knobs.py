@@ -289,6 +289,7 @@ _KNOBS: dict[str, Callable[[Stand], Iterator[Changes]]] = {
     "gpu_memory_utilization": _line_down,
     "gpu_memory_utilization_up": _line_up,
     "engine_version": _release,
+    "enable_chunked_prefill": _unpin("enable_chunked_prefill"),
     "kv_cache_memory_bytes": _unpin("kv_cache_memory_bytes"),
     "num_gpu_blocks_override": _unpin("num_gpu_blocks_override"),
 }

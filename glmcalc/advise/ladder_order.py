@@ -26,7 +26,7 @@ _REACH: dict[str, tuple[tuple[str, float], ...]] = {
 KEEPS = ("context", "users", "quality", "speed")
 
 _BASE = (
-    "idle_gpus", "kv_cache_memory_bytes", "num_gpu_blocks_override", "max_num_batched_tokens", "max_cudagraph_capture_size",
+    "idle_gpus", "enable_chunked_prefill", "kv_cache_memory_bytes", "num_gpu_blocks_override", "max_num_batched_tokens", "max_cudagraph_capture_size",
     "max_num_seqs", "gpu_memory_utilization", "kv_cache_dtype", "engine_version", "decode_context_parallel_size",
     "gpu_memory_utilization_up", "max_model_len", "speculative_method", "max_num_seqs_low", "model_fp8", "model",
     "max_model_len_low", "max_num_seqs_least", "max_num_batched_tokens_low", "max_cudagraph_capture_size_low", "spread",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 # Settings that go together, by the knob whose harm they share.
 _GROUPS = (
+    ("enable_chunked_prefill", ("enable_chunked_prefill",)),
     ("kv_cache_memory_bytes", ("kv_cache_memory_bytes",)),
     ("num_gpu_blocks_override", ("num_gpu_blocks_override",)),
     ("block_size", ("block_size",)),

@@ -32,6 +32,7 @@ SMALLEST: Changes = {
     "max_num_seqs": 1, "max_num_batched_tokens": 512, "enforce_eager": True, "speculative_method": None,
     "num_speculative_tokens": None, "speculative_extra": None, "max_cudagraph_capture_size": None,
     "kv_cache_memory_bytes": None, "num_gpu_blocks_override": None, "block_size": None,
+    "enable_chunked_prefill": None,
 }  # fmt: skip
 _RECORDS = ("bfloat16", "fp8_ds_mla", "fp8", "nvfp4_ds_mla")
 _MOST_GPUS = 64
@@ -268,5 +269,5 @@ def _elsewhere(kind: str, start: Plan, made: Plan) -> Elsewhere:
     names = ("gpu", "gpus", "model", "tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size",
              "kv_cache_dtype", "decode_context_parallel_size", "max_num_seqs", "max_num_batched_tokens",
              "gpu_memory_utilization", "speculative_method", "max_model_len", "enforce_eager", "max_cudagraph_capture_size",
-             "engine_version", "kv_cache_memory_bytes", "num_gpu_blocks_override", "block_size")  # fmt: skip
+             "engine_version", "kv_cache_memory_bytes", "num_gpu_blocks_override", "block_size", "enable_chunked_prefill")  # fmt: skip
     return Elsewhere(kind, made, tuple(changed_settings(before, after, dict.fromkeys(names))))

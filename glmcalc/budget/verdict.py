@@ -173,7 +173,7 @@ def _pool_advice(r: Resolved, held: Band, block: int, needs: int) -> str:
         first = f"Take --num-gpu-blocks-override off, or set it to {ceil_div(needs, block)} or more"
         return f"{first}; --max-model-len {safe} fits in it as it is." if safe > 0 else f"{first}."
     if safe > 0:
-        return f"Set --max-model-len {safe} to fit for sure."
+        return f"Set --max-model-len {safe}: the pool holds one request of that length for sure."
     if r.asked.kv_cache_memory_bytes is not None or r.memory is None:
         return "State a larger pool."
     share = r.gpu_memory_utilization + (2 * block - held.low) / r.memory.bytes

@@ -65,5 +65,7 @@ def _open_streams() -> None:
     elif isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         encoding, errors = sys.stdout.encoding, sys.stdout.errors
         sys.stdout = _Output(sys.stdout.detach(), encoding=encoding, errors=errors)
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 (open as long as the process)
     if sys.stderr is None:
         sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 (open as long as the process)

@@ -100,7 +100,8 @@ def _gpus_taken(change: Sequence[Mapping[str, Any]], deployment: Mapping[str, An
     gpus = 1
     for name in sizes:
         gpus *= after[name] or 1
-    return f" ({gpus} GPUs in place of {deployment['gpus']})" if any(row["name"] in sizes for row in change) else ""
+    moved = gpus != deployment["gpus"] and any(row["name"] in sizes for row in change)
+    return f" ({gpus} GPUs in place of {deployment['gpus']})" if moved else ""
 
 
 def _component_lines(data: dict[str, Any]) -> list[str]:

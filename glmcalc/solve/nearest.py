@@ -97,10 +97,14 @@ def ladder(start: Plan) -> Iterator[dict[str, Any]]:
     if start.verdict.status == "unsupported":
         yield from _supported(r)
         return
+    yield from _unpinned(r)
+    yield from _idle(r)
     if r.asked.enable_chunked_prefill is False:
         yield from ({**small, "enable_chunked_prefill": None} for small in _smaller(r))
     if stage in ("startup_free_memory", "cuda_graph_capture", "runtime_activation", "runtime_workspace"):
         yield from _calmer(r)
+    elif stage != "weights_load":
+        yield from _smaller_chunks(r)
     spreads = _combined(r, r.tp)
     if stage not in ("weights_load", "profile_run_activation", "startup_no_kv_blocks"):
         yield from (changes for changes in spreads if changes)
@@ -132,8 +136,9 @@ def _spreads(r: Resolved, tp: int) -> list[dict[str, Any]]:
     if r.record == "bf16" and geometry.sparse:
         record = {"kv_cache_dtype": "fp8" if r.device.architecture == "sm90" else "fp8_ds_mla"}
     options: list[dict[str, Any]] = [{}] + ([record] if record else [])
+    few_heads = geometry.num_attention_heads // tp < 32  # which the kernel of fp8_ds_mla asks for
     for size in (2, 4, 8, 16):
-        if size > r.dcp and tp % size == 0 and geometry.num_attention_heads // tp < 32:
+        if size > r.dcp and tp % size == 0 and (few_heads or not (record or r.record == "fp8_ds_mla")):
             options.append({**record, "decode_context_parallel_size": size})
     return options
 
@@ -146,10 +151,32 @@ def _calmer(r: Resolved) -> Iterator[dict[str, Any]]:
     for tokens in (8192, 4096, 2048):
         if r.max_num_batched_tokens > tokens >= r.max_num_seqs:
             yield {"max_num_batched_tokens": tokens}
-    for step in range(1, 13):
-        lower = round(r.gpu_memory_utilization - 0.01 * step, 2)
-        if lower > 0.5:
-            yield {"gpu_memory_utilization": lower}
+    for fewer in _smaller(r):
+        for step in range(1, 13):
+            lower = round(r.gpu_memory_utilization - 0.01 * step, 2)
+            if lower > 0.5:
+                yield {**fewer, "gpu_memory_utilization": lower}
+
+
+def _smaller_chunks(r: Resolved) -> Iterator[dict[str, Any]]:
+    """A step down to the engine's own default, where more tokens a step were asked for: prompts take more steps."""
+    for tokens in (32_768, 16_384, 8192):
+        if r.max_num_batched_tokens > tokens >= r.max_num_seqs:
+            yield {"max_num_batched_tokens": tokens}
+
+
+def _unpinned(r: Resolved) -> Iterator[dict[str, Any]]:
+    """A pool stated by hand, left to the engine."""
+    for name in ("kv_cache_memory_bytes", "num_gpu_blocks_override"):
+        if getattr(r.asked, name) is not None:
+            yield {name: None}
+
+
+def _idle(r: Resolved) -> Iterator[dict[str, Any]]:
+    """All the GPUs that were stated, where the parallel sizes leave some idle."""
+    idle = r.gpus // (r.tp * r.pp * r.dp)
+    if idle > 1 and r.checkpoint.geometry.num_attention_heads % (r.tp * idle) == 0:
+        yield from ({"tensor_parallel_size": r.tp * idle, **spread} for spread in _combined(r, r.tp * idle))
 
 
 def _supported(r: Resolved) -> Iterator[dict[str, Any]]:

@@ -99,7 +99,7 @@ def changed_settings(before: Resolved, after: Resolved, names: Iterable[str]) ->
 _FLAGS = {
     "kv_cache_dtype": "--kv-cache-dtype", "decode_context_parallel_size": "--decode-context-parallel-size",
     "max_num_seqs": "--max-num-seqs", "max_num_batched_tokens": "--max-num-batched-tokens",
-    "enable_chunked_prefill": "--enable-chunked-prefill",
+    "enable_chunked_prefill": "--no-enable-chunked-prefill",
     "gpu_memory_utilization": "--gpu-memory-utilization", "speculative_method": "--speculative-config",
     "max_model_len": "--max-model-len", "model": "model", "tensor_parallel_size": "--tensor-parallel-size",
     "pipeline_parallel_size": "--pipeline-parallel-size", "data_parallel_size": "--data-parallel-size",
@@ -116,7 +116,7 @@ def _values(r: Resolved) -> dict[str, Any]:
         "decode_context_parallel_size": r.dcp,
         "max_num_seqs": r.max_num_seqs,
         "max_num_batched_tokens": r.max_num_batched_tokens,
-        "enable_chunked_prefill": asked.enable_chunked_prefill is not False,
+        "enable_chunked_prefill": True if asked.enable_chunked_prefill is False else None,  # as the flag that says it
         "gpu_memory_utilization": r.gpu_memory_utilization,
         "speculative_method": asked.speculative_method,
         "max_model_len": "auto" if r.auto_fit else r.max_model_len,

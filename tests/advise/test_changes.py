@@ -257,3 +257,16 @@ def test_a_command_without_a_log_is_mended_by_the_same_rule(case):
     assert after.verdict.status == "fits" or (after.verdict.status == "marginal" and after.resolved.uncertain)
     differing = [name for name in SETTINGS if getattr(mended, name) != getattr(asked, name)]
     assert ["--" + name.replace("_", "-") for name in differing] == [data["change"]["name"]]
+
+
+def test_no_change_is_a_command_that_the_engine_refuses():
+    """bf16 KV on Hopper has no kernel for context parallelism: it is not even the last thing to try."""
+    for death in ("startup_kv_too_small", "startup_no_kv_blocks"):
+        asked, made = case_of(max_model_len=1_048_576, max_num_seqs=1)
+        data = diagnosed(asked, made, death).to_dict()
+        offered = [
+            data["after"] and data["after"]["verdict"]["status"],
+            *(row["budget"] for row in data["alternatives"]),
+        ]
+        assert "unsupported" not in offered
+        assert not any("decode-context" in (row["name"] or "") for row in data["alternatives"])

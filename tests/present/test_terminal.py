@@ -61,7 +61,7 @@ def test_the_mend_is_the_first_advice(capsys):
     (otherwise,) = [number for number, line in enumerate(lines) if line.startswith("Or: ")]
     assert "--decode-context-parallel-size 1 -> 2" in lines[do]
     assert "--max-model-len 1048576" in lines[do + 3]
-    assert re.match(r"Or: Set --max-model-len \d+ to fit", lines[otherwise])
+    assert re.match(r"Or: Set --max-model-len \d+: the pool holds", lines[otherwise])
     assert do < otherwise
 
 

@@ -48,3 +48,39 @@ def test_bf16_goes_to_the_larger_of_the_smaller_formats():
     assert FP8 < 0.92 * 8 * 139.8 * GIB
     mend = nearest_fit(plan(preset("balanced", model="zai-org/GLM-5.2")))
     assert (mend.plan.resolved.gpus, mend.plan.resolved.checkpoint.name) == (8, "zai-org/GLM-5.2-FP8")
+
+
+H200 = {"gpu": "h200_sxm", "tensor_parallel_size": 8, "max_model_len": 131_072}
+
+
+def flags_of(mend):
+    return {row["name"]: row["to"] for row in mend.change}
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [
+        # a chunk of 65,536 tokens takes what the cache lacks; the engine's own default is 8,192
+        ({**H200, "model": "nvidia/GLM-5.2-NVFP4", "tensor_parallel_size": 4, "max_model_len": 200_000, "max_num_seqs": 16,
+          "max_num_batched_tokens": 65_536}, {"max_num_batched_tokens"}),
+        # a pool stated by hand: too small, and more than there is
+        ({**H200, "kv_cache_memory_bytes": 5 * 10**9}, {"kv_cache_memory_bytes"}),
+        ({**H200, "kv_cache_memory_bytes": 60 * 10**9}, {"kv_cache_memory_bytes"}),
+        ({**H200, "num_gpu_blocks_override": 1000}, {"num_gpu_blocks_override"}),
+        # the 32 heads of a rank forbid context parallelism to fp8_ds_mla alone; this is plain fp8
+        ({"model": "nvidia/GLM-5.2-NVFP4", "gpu": "gb300_nvl72", "tensor_parallel_size": 2, "max_model_len": 1_048_576,
+          "max_num_seqs": 256}, {"decode_context_parallel_size"}),
+        # 14 of the 16 GPUs stated stand idle
+        ({"gpu": "h100_sxm", "gpus": 16, "pipeline_parallel_size": 2, "max_model_len": 200_000}, {"tensor_parallel_size"}),
+        # graphs and peaks on B200 at 0.97: fewer rows and a lower line keep MTP
+        ({"gpu": "b200_sxm", "tensor_parallel_size": 8, "max_model_len": 1_048_576, "gpu_memory_utilization": 0.97,
+          "speculative_method": "mtp", "num_speculative_tokens": 3}, {"max_num_seqs", "gpu_memory_utilization"}),
+    ],
+)  # fmt: skip
+def test_the_nearest_gives_up_what_stands_in_the_way_and_no_more(settings, change):
+    start = plan(Deployment(**settings))
+    assert start.verdict.status != "fits"
+    mend = nearest_fit(start)
+    assert set(flags_of(mend)) == change
+    assert mend.plan.verdict.status == "fits"
+    assert mend.plan.resolved.max_model_len == settings["max_model_len"]
