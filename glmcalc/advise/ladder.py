@@ -12,7 +12,7 @@ from glmcalc.budget.plan import plan
 from glmcalc.budget.result import Plan
 from glmcalc.facts.errors import InputError
 from glmcalc.facts.evidence import checkpoints
-from glmcalc.facts.frozen import record
+from glmcalc.facts.frozen import record, replace
 from glmcalc.facts.quantity import gb, gib
 from glmcalc.facts.store import nearest
 from glmcalc.model.deployment import Deployment
@@ -40,6 +40,7 @@ class Ladder:
         nearest: other hardware on which it does, the nearest first.
         searched: the proof of a ``cannot``, or None.
         missing_bytes: what is missing at the start, bytes per GPU at the pessimistic end, to the limit ``limit``.
+        notes: what a person should know of the start.
     """
 
     start: Plan
@@ -53,6 +54,7 @@ class Ladder:
     searched: Searched | None
     limit: str | None
     missing_bytes: int
+    notes: tuple[str, ...] = ()
 
     @property
     def fits_after(self) -> bool:
@@ -68,7 +70,7 @@ class Ladder:
         """As ``glmcalc downgrade --json`` prints it."""
         before, after, r = self.start.verdict, self.end.verdict, self.start.resolved
         found = [other.to_dict() for other in self.nearest]
-        warnings = [text for text in self.end.resolved.warnings]
+        warnings = [*self.notes, *self.end.resolved.warnings]
         return {
             "keep": self.keep,
             "death": self.death,
@@ -118,9 +120,19 @@ def downgrade(
     """
     check_keep(keep)
     check_death(death)
-    start = plan(deployment)
-    if keep == "quality":
-        start = _with_scales(start)
+    asked = plan(deployment)
+    start = _with_scales(asked) if keep == "quality" else asked
+    made = _climbed(start, keep, death, short_bytes)
+    return made if start is asked else replace(made, notes=(_SCALED,))
+
+
+_SCALED = (
+    "The ladder begins with --kv-cache-dtype fp8_ds_mla: the default there is plain FP8 KV without scales, with which a loss of "
+    "quality was reported."
+)
+
+
+def _climbed(start: Plan, keep: str, death: str | None, short_bytes: int | None) -> Ladder:
     if death in NOT_MEMORY:
         reason = f"No memory flag mends {death}: glmcalc diagnose says what does."
         return _ladder(start, keep, death, [], "not_memory", reason)

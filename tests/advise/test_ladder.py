@@ -410,3 +410,19 @@ def test_any_death_on_any_tier(death, name, gpu, gpus, keep, extra):
     if data["fits_after"]:
         assert plan(ladder.end.resolved.asked).verdict.status == "fits"
         assert data["steps"]  # something has to change: the log's server died
+
+
+def test_a_start_with_another_kv_record_is_said():
+    """To keep quality the ladder does not begin with plain FP8 KV, the default of SM10x (sgl-project/sglang#22671)."""
+    asked = Deployment(
+        model="nvidia/GLM-5.2-NVFP4",
+        gpu="gb300_nvl72",
+        tensor_parallel_size=2,
+        max_model_len=1_048_576,
+        max_num_seqs=256,
+    )
+    told = {keep: downgrade(asked, keep).to_dict()["warnings"] for keep in ("quality", "context")}
+    assert any("begins with --kv-cache-dtype fp8_ds_mla" in text for text in told["quality"])
+    assert not any("begins with" in text for text in told["context"])
+    stated = downgrade(asked.changed(kv_cache_dtype="fp8_ds_mla"), "quality").to_dict()["warnings"]
+    assert not any("begins with" in text for text in stated)
