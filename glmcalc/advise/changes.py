@@ -94,8 +94,7 @@ def set_flag(
     risky = None
     for value in values:
         made = flag_change(case, name, value, why, cost)
-        refused = made is not None and made.plan is not None and made.plan.verdict.status == "unsupported"
-        if made is None or refused or (enough is not None and not enough(value, made.plan)):
+        if made is None or (enough is not None and not enough(value, made.plan)):
             continue
         if made.risk is None:
             return made
@@ -147,6 +146,8 @@ def flag_change(case: Case, name: str, value: Any, why: str, cost: str | None = 
             command = changed.command()
             if case.plan is not None:
                 made = plan(applied(asked, {name: value}, case.plan.resolved.device))
+                if made.verdict.status == "unsupported":
+                    return None
                 risk = _doubt(case, made)
         except InputError:
             return None

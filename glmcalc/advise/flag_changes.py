@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from glmcalc.budget.result import Plan
 
 
+NAMED_AND_ENDED = "`nvidia-smi --query-compute-apps=pid,used_memory --format=csv` names it, `kill PID` ends it"
 _SPARE = GIB  # left free beyond what was short
 
 
@@ -84,10 +85,7 @@ def free_memory(case: Case) -> Change | None:
         return None
     command = case.deployment.command() if case.deployment else None
     told = f"{gib(taken)} GiB of the GPU are held by something else. " if taken is not None else ""
-    text = (
-        f"{told}End the leftover process: `nvidia-smi --query-compute-apps=pid,used_memory --format=csv` names it, "
-        "`kill PID` ends it. Then start the same command."
-    )
+    text = f"{told}End the leftover process: {NAMED_AND_ENDED}. Then start the same command."
     return action(text, command, None, None if taken is not None else "only where nvidia-smi shows one")
 
 

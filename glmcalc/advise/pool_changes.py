@@ -6,6 +6,7 @@ import math
 
 from glmcalc.advise.changes import Change, action, flag_change, is_sure, set_flag, several
 from glmcalc.advise.flag_changes import batched_tokens, sequences
+from glmcalc.advise.ladder_knobs import grain, round_length
 from glmcalc.advise.relief import printed_pool_holds, utilization
 from glmcalc.facts.frozen import replace
 from glmcalc.solve.ceiling import raised_too_far
@@ -70,14 +71,12 @@ def kv_length(case: Case) -> Change | None:
 
 
 def _lengths(most: int) -> list[int]:
-    """Round lengths at or below ``most``, the longest first; none is a multiple of 64, which crashes some releases."""
+    """Round lengths at or below ``most``, the longest first, each about 3 % below the one before."""
     values = []
     while most >= 256:
-        step = 1000 if most > 8000 else 64
-        rounded = most // step * step
-        values.append(rounded - 8 if rounded % 64 == 0 else rounded)
-        most = min(rounded - step, int(rounded * 0.97))
-    return [value for value in values if value > 0]
+        values.append(round_length(most))
+        most = min(most - grain(most), int(most * 0.97))
+    return values
 
 
 def printed_length(case: Case) -> Change | None:

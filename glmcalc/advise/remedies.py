@@ -40,8 +40,8 @@ _ACTIONS = {
     "read_above": "No memory flag mends this. Read the first error, quoted here, and the Traceback above it.",
     "port": "Another process holds the port: `ss -ltnp` names it. End it (often the last start of this server), or give another --port.",
     "own_class": "Take a release of the engine that has this model's own class (GlmMoeDsaForCausalLM): it loads a share on each rank. No flag mends this.",
-    "other_process": "End the process that holds the GPU: `nvidia-smi --query-compute-apps=pid,used_memory --format=csv` names it, `kill PID` "
-    "ends it. Or leave that GPU out with CUDA_VISIBLE_DEVICES. Then start the same command.",
+    "other_process": f"End the process that holds the GPU: {flags.NAMED_AND_ENDED}. Or leave that GPU out with CUDA_VISIBLE_DEVICES. "
+    "Then start the same command.",
     "fix_flag": "Mend the flag that the message names. Nothing was loaded, so nothing is known of memory yet.",
     "other_engine": "This engine is not budgeted here. Shorten the session length, or raise its share for the cache.",
     "host_ram": "Raise the container's memory limit (RAM, not VRAM), or take less pinned memory for offload.",

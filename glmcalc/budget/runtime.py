@@ -146,9 +146,9 @@ def graph_count(max_num_seqs: int, depth: int, largest: int | None, cap: int) ->
     """CUDA graphs captured: piecewise sizes plus full ones, of decode steps alone.
 
     Sizes are 1, 2, 4, then 8 to 248 in eights, then 256 and up in sixteens, to ``min(2 * max_num_seqs * (1 + depth),
-    cap)`` or to ``largest`` when given, and never above a chunk (``config/vllm.py:_set_cudagraph_sizes``, vLLM 0.33.0); full ones to a step of
+    cap)`` or to ``largest`` when given (``config/vllm.py:_set_cudagraph_sizes``, vLLM 0.33.0); full ones to a step of
     ``max_num_seqs`` requests, ``1 + depth`` tokens each. With MTP the engine rounds sizes to whole steps, which merges one or
-    two of the smallest.
+    two of the smallest. Its bound by the tokens of a chunk is the caller's: in ``largest`` and ``cap``.
 
     >>> graph_count(1024, 0, None, 512), graph_count(64, 0, None, 512), graph_count(1, 0, None, 512)
     (102, 30, 3)

@@ -7,7 +7,7 @@ import math
 from glmcalc.budget.other_result import TokenPool
 from glmcalc.budget.other_verdict import apart, decide, spread
 from glmcalc.budget.result import Component, Verdict
-from glmcalc.budget.verdict import Check
+from glmcalc.budget.verdict import OUT_OF_MEMORY, Check
 from glmcalc.facts.frozen import replace
 from glmcalc.facts.quantity import Band, at_least, combine, gib
 from glmcalc.facts.sglang_rules import sglang_rule
@@ -50,7 +50,7 @@ def _start_checks(r: SglangResolved, parts: dict[str, Band], before: Band, rest:
             f"The weights take {gib(loaded.likely)} GiB on each GPU ({spread(loaded)}), and {gib(before.likely)} GiB is free "
             "before they load: they do not load. No pool setting helps.",
             "Take more GPUs or a smaller checkpoint.", WEIGHTS_LINE,
-            "torch.OutOfMemoryError: CUDA out of memory (while loading weights)",
+            OUT_OF_MEMORY,
         ),
         Check(
             "startup_no_kv_blocks", Band(rest.low - PAGE, rest.likely - PAGE, rest.high - PAGE),
@@ -129,13 +129,13 @@ def _late_checks(r: SglangResolved, parts: dict[str, Band], before: Band, pool: 
             "cuda_graph_capture", apart(slack, over.plus(graphs)),
             f"{line}{taken}, and CUDA graphs take {gib(graphs.likely)} GiB ({spread(graphs)}).",
             "Lower --cuda-graph-max-bs to the batch that is used, or --mem-fraction-static.",
-            "the line `Capture cuda graph end`", "torch.OutOfMemoryError: CUDA out of memory (while capturing CUDA graphs)",
+            "the line `Capture cuda graph end`", OUT_OF_MEMORY,
         ),
         Check(
             "runtime_activation", apart(slack, over.plus(graphs).plus(peak)),
             f"{line}{taken}; graphs take {gib(graphs.likely)} GiB, and a prefill chunk of {r.chunked_prefill_size:,} tokens at "
             f"{min(r.context_length, max(pool.tokens[2], 0)):,} with its indexer logits {gib(peak.likely)} GiB ({spread(peak)}): it starts, and may die under load.",
-            advice, "free memory under the longest prompts", "torch.OutOfMemoryError: CUDA out of memory (while serving)",
+            advice, "free memory under the longest prompts", OUT_OF_MEMORY,
         ),
     ]  # fmt: skip
 

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 POOL_LINE = "Available KV cache memory"
 WEIGHTS_LINE = "Model loading took"
-_OUT_OF_MEMORY = (
+OUT_OF_MEMORY = (
     "torch.OutOfMemoryError: CUDA out of memory."  # how PyTorch begins; the sizes that follow are not foreseen
 )
 
@@ -88,7 +88,8 @@ def _points(
     def words(margin: Margin) -> Check:
         stage = STAGES[margin.stage] or ""
         if stage in _POOL_STAGES or memory is None:
-            return _pool_check(r, cache, stage, margin.band)
+            share = free_memory(parts, memory).low / memory.likely if memory is not None else None
+            return _pool_check(r, cache, share, stage, margin.band)
         if stage == "startup_free_memory" and margin is not found[0]:
             return _pinned_check(r, cache, parts, memory, stage, margin.band, found[-1].band)
         if stage in _LATE_STAGES:
@@ -128,7 +129,7 @@ def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, m
             f"{total_text} is free: they do not load. No KV flag helps.",
             "Take more GPUs or a smaller checkpoint.",
             f"the line `{WEIGHTS_LINE}`",
-            _OUT_OF_MEMORY,
+            OUT_OF_MEMORY,
         )  # fmt: skip
     running = running_bytes(parts)
     return Check(
@@ -138,11 +139,11 @@ def _load_check(r: Resolved, parts: dict[str, Band], memory: Band, stage: str, m
         "Leave --no-enable-chunked-prefill out." if r.asked.enable_chunked_prefill is False
         else "Lower --max-num-batched-tokens and --max-num-seqs.",
         f"the line `{POOL_LINE}`",
-        _OUT_OF_MEMORY,
+        OUT_OF_MEMORY,
     )  # fmt: skip
 
 
-def _pool_check(r: Resolved, cache: KvCache, stage: str, margin: Band) -> Check:
+def _pool_check(r: Resolved, cache: KvCache, free_share: float | None, stage: str, margin: Band) -> Check:
     block, pool = cache.bytes_per_block, cache.pool
     needs = (pool.blocks_per_request + 1) * block
     blocks = r.asked.num_gpu_blocks_override
@@ -162,28 +163,28 @@ def _pool_check(r: Resolved, cache: KvCache, stage: str, margin: Band) -> Check:
             f"One request of {pool.max_model_len:,} tokens needs {gib(cache.needed_bytes)} GiB of KV per GPU; the pool is "
             f"{available}{_ranged(held)}.{tail}"
         )
-    advice = _pool_advice(r, held, block, needs)
+    advice = _pool_advice(r, held, block, needs, free_share)
     return Check(stage, margin, reason, advice, f"the line `{POOL_LINE}`", pool.message)
 
 
-def _pool_advice(r: Resolved, held: Band, block: int, needs: int) -> str:
-    """What makes one request fit for sure: a length, a pool stated otherwise, or where neither can, less before the pool."""
+def _pool_advice(r: Resolved, held: Band, block: int, needs: int, free_share: float | None) -> str:
+    """What makes one request fit for sure: a length, a pool stated otherwise, or where neither can, less before the pool.
+
+    Args:
+        free_share: what is surely free at the start, over the whole: the engine refuses more; None where it is not known.
+    """
     safe = estimated_max_model_len(held.low, block, r.dcp, r.block_size)
     if r.asked.num_gpu_blocks_override is not None:
         first = f"Take --num-gpu-blocks-override off, or set it to {ceil_div(needs, block)} or more"
         return f"{first}; --max-model-len {safe} fits in it as it is." if safe > 0 else f"{first}."
     if safe > 0:
         return f"Set --max-model-len {safe}: the pool holds one request of that length for sure."
-    if r.asked.kv_cache_memory_bytes is not None or r.memory is None:
+    if r.asked.kv_cache_memory_bytes is not None or r.memory is None or free_share is None:
         return "State a larger pool."
     share = r.gpu_memory_utilization + (2 * block - held.low) / r.memory.bytes
-    if share > _MOST_SHARE:
+    if share > free_share:
         return "Take more GPUs or a smaller checkpoint: no utilization leaves a pool for sure."
     return f"Raise --gpu-memory-utilization to {math.ceil(100 * share) / 100:g}, or shrink the weights."
-
-
-# Above it the context and NCCL of several GPUs are refused at the start (the check before loading).
-_MOST_SHARE = 0.98
 
 
 def _pinned_check(
@@ -196,7 +197,7 @@ def _pinned_check(
         f"The stated pool takes {gib(pool)} GiB of each GPU, and {gib(beyond_line(r, parts, memory) + pool)} of "
         f"{gib(memory.likely)} is left beside the weights and the profile run, less {gib(parts['context_nccl'].likely)} of "
         "context and NCCL: it cannot be allocated.",
-        _smaller_pool(r, cache, pool, serving), f"the line `{WEIGHTS_LINE}`", _OUT_OF_MEMORY,
+        _smaller_pool(r, cache, pool, serving), f"the line `{WEIGHTS_LINE}`", OUT_OF_MEMORY,
     )  # fmt: skip
 
 
@@ -226,13 +227,13 @@ def _late_check(
             stage, margin,
             f"{line}; context and NCCL take {gib(context.likely)}, and graphs and late buffers {gib(late.likely)} GiB "
             f"({_band(late)}).",
-            advice, "the line `CUDA graph pool memory`", _OUT_OF_MEMORY,
+            advice, "the line `CUDA graph pool memory`", OUT_OF_MEMORY,
         )  # fmt: skip
     return Check(
         stage, margin,
         f"{line}; context, NCCL and late buffers take {gib(context.likely + late.likely)}, and peaks that no profile covers "
         f"{gib(peak.likely)} GiB ({_band(peak)}): it starts, and may die under load.",
-        advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", _OUT_OF_MEMORY,
+        advice, "free memory under the worst load (DCGM_FI_DEV_FB_FREE)", OUT_OF_MEMORY,
     )  # fmt: skip
 
 

@@ -233,22 +233,28 @@ def test_wide_tables_and_formulas_scroll_in_their_own_box_at_400_px(app, page):
     assert lines.evaluate("element => getComputedStyle(element).whiteSpace") == "pre"
 
 
+def _own_jupyter(tmp_path):
+    """Jupyter's folders inside a test's own."""
+    return {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("DATA", "CONFIG", "RUNTIME")}
+
+
+def _lab(serve, tmp_path, *words):
+    """The address of a JupyterLab that shares nothing with another."""
+    return serve(*words, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
+                 JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **_own_jupyter(tmp_path))  # fmt: skip
+
+
+def _lab_words(folder):
+    return ("jupyterlab", f"--notebook-dir={folder}", "--ip=127.0.0.1", "--port={port}", "--no-browser", "--allow-root")
+
+
 @pytest.mark.parametrize("trusted", [True, False])
 def test_chapters_in_jupyterlab(serve, browser, tmp_path, trusted):
     """``glmcalc read`` signs what it shows. A notebook that is not trusted loses its style, not its picture and its table."""
     words = ("glmcalc", "read", "--port", "{port}", "--no-browser")
     if not trusted:
-        words = (
-            "jupyterlab",
-            "--notebook-dir=chapters",
-            "--ip=127.0.0.1",
-            "--port={port}",
-            "--no-browser",
-            "--allow-root",
-        )
-    places = {f"JUPYTER_{name}_DIR": str(tmp_path / name) for name in ("DATA", "CONFIG", "RUNTIME")}
-    address = serve(*words, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
-                    JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **places)  # fmt: skip
+        words = _lab_words("chapters")
+    address = _lab(serve, tmp_path, *words)
     context = browser.new_context(viewport={"width": 1440, "height": 2600})
     page = context.new_page()
     page.goto(f"{address}/lab/tree/01_vram_budget.ipynb?token=loopback")
@@ -281,19 +287,9 @@ def test_a_stored_widget_is_a_picture_in_jupyterlab(serve, browser, tmp_path, na
         f"chapters/{name}.ipynb",
     ]
     subprocess.run(command, check=True, capture_output=True, timeout=60, cwd=CHAPTERS_AT.parent)
-    places = {f"JUPYTER_{place}_DIR": str(tmp_path / place) for place in ("DATA", "CONFIG", "RUNTIME")}
     trust = [sys.executable, "-m", "jupyter", "trust", str(tmp_path / "books" / f"{name}.ipynb")]
-    subprocess.run(trust, check=True, capture_output=True, timeout=60, env={**os.environ, **places})
-    lab = (
-        "jupyterlab",
-        f"--notebook-dir={tmp_path / 'books'}",
-        "--ip=127.0.0.1",
-        "--port={port}",
-        "--no-browser",
-        "--allow-root",
-    )
-    address = serve(*lab, JUPYTER_TOKEN="loopback", JUPYTERLAB_SETTINGS_DIR=str(tmp_path / "settings"),
-                    JUPYTERLAB_WORKSPACES_DIR=str(tmp_path / "workspaces"), **places)  # fmt: skip
+    subprocess.run(trust, check=True, capture_output=True, timeout=60, env={**os.environ, **_own_jupyter(tmp_path)})
+    address = _lab(serve, tmp_path, *_lab_words(tmp_path / "books"))
     context = browser.new_context(viewport={"width": 1440, "height": 2600})
     page = context.new_page()
     page.goto(f"{address}/lab/tree/{name}.ipynb?token=loopback")

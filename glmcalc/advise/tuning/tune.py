@@ -135,9 +135,8 @@ def tune(
         state, stale = done.state, done.stale
         if done.note is not None and done.note not in notes:
             notes.append(done.note)
-    if (
-        state.now.number != ran.number
-    ):  # a cause opens the window of the step that runs; what an ended one proved stands
+    if state.now.number != ran.number:
+        # A cause opens the window of the step that runs; what the ended one had proved stands.
         steps = tuple(replace(row, good=ran.good) if row.number == ran.number else row for row in state.steps)
         state = replace(state, steps=steps)
     if died is not None:
