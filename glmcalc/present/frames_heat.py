@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Mapping, Sequence
 
 from glmcalc.model.deployment import Deployment
 from glmcalc.present.display import Html
@@ -34,7 +34,8 @@ def heat(
         InputError: as :func:`glmcalc.solve.sweep_frames.heat_map`.
     """
     frame = heat_map(machines, lengths, sequences)
-    return Html(chart_svg(_chart(frame, list(machines))).text, heat_text(frame))
+    fields = "".join(chart_svg(chart).text for chart in _charts(frame))
+    return Html(f'<div style="display:flex;flex-wrap:wrap;gap:0 16px">{fields}</div>', heat_text(frame))
 
 
 def heat_text(frame: pd.DataFrame) -> str:
@@ -47,7 +48,8 @@ def heat_text(frame: pd.DataFrame) -> str:
     return "\n".join(lines)
 
 
-def _chart(frame: pd.DataFrame, names: Sequence[str]) -> object:
+def _charts(frame: pd.DataFrame) -> list[Any]:
+    """A field of its own for each machine, so that a narrow page stacks them and keeps them legible."""
     import altair as alt
 
     shown = frame.assign(
@@ -58,24 +60,21 @@ def _chart(frame: pd.DataFrame, names: Sequence[str]) -> object:
         ],
     )
     there = [region for region in region_text() if region in set(shown["region"])]
-    x = alt.X(
-        "context:O",
-        sort=list(dict.fromkeys(shown["context"])),
-        title="max_model_len, tokens",
-        axis=alt.Axis(labelAngle=0),
-    )
+    order = list(dict.fromkeys(shown["context"]))
+    x = alt.X("context:O", sort=order, title="max_model_len, tokens", axis=alt.Axis(labelAngle=0))
     y = alt.Y("sequences:O", sort="descending", title="max_num_seqs")
     colour = alt.Color(
         "region:N", title=None, legend=alt.Legend(orient="top", labelLimit=300),
         scale=alt.Scale(domain=there, range=[_COLOURS[region] for region in there]),
     )  # fmt: skip
-    base = alt.Chart(shown[["machine", "context", "sequences", "region", "held"]])
     ink = alt.condition("datum.region == 'holds'", alt.value("#ffffff"), alt.value("#1d2733"))
-    layers = base.mark_rect(stroke="#ffffff").encode(x=x, y=y, color=colour) + base.mark_text(fontSize=10).encode(
-        x=x, y=y, text="held:N", color=ink
-    )
-    field = layers.properties(width=290, height=200)
-    return field.facet(facet=alt.Facet("machine:N", sort=list(names), title=None), columns=2)
+    charts = []
+    for machine, rows in shown.groupby("machine", sort=False):
+        base = alt.Chart(rows[["context", "sequences", "region", "held"]])
+        layers = base.mark_rect(stroke="#ffffff").encode(x=x, y=y, color=colour)
+        layers += base.mark_text(fontSize=10).encode(x=x, y=y, text="held:N", color=ink)
+        charts.append(layers.properties(width=290, height=200, title=str(machine)))
+    return charts
 
 
 def _short(tokens: int) -> str:
