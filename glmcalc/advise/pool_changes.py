@@ -64,7 +64,7 @@ def kv_length(case: Case) -> Change | None:
         case,
         "max_model_len",
         _lengths(most),
-        f"one request of that length fits in the pool at the pessimistic end{printed}",
+        f"one request of that length fits in the pool{' at the pessimistic end' if case.plan else ''}{printed}",
         None,
         lambda value, after: printed_pool_holds(case, after),
     )

@@ -35,7 +35,7 @@ def heat(
     """
     frame = heat_map(machines, lengths, sequences)
     fields = "".join(chart_svg(chart).text for chart in _charts(frame))
-    return Html(f'<div style="display:flex;flex-wrap:wrap;gap:0 16px">{fields}</div>', heat_text(frame))
+    return Html(f'<div style="display:flex;flex-wrap:wrap;gap:0 16px;max-width:760px">{fields}</div>', heat_text(frame))
 
 
 def heat_text(frame: pd.DataFrame) -> str:
